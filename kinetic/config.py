@@ -1,0 +1,229 @@
+"""Configuration of the reference solver and of data sets: names, defaults and what is allowed.
+
+The names are a contract shared by the command line, `kinetic.solve` and the attributes of every
+file written. All quantities are dimensionless, in the scaling stated in `kinetic`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+
+from kinetic.errors import InvalidInput
+from kinetic.options import (
+    Options,
+    choice,
+    flag,
+    integer,
+    optional,
+    positive,
+    several,
+    text,
+)
+
+#: Seeded families of initial data (design, section 3).
+FAMILIES = ("wave", "shock", "mix", "transition")
+PROBLEMS = (*FAMILIES, "sod", "file")
+FREQUENCIES = ("constant", "density", "power")
+BOUNDARIES = ("periodic", "outflow")
+TABLEAUX = ("hsz2", "ars222", "ars443")
+LIMITERS = ("third", "minmod", "van_leer", "mc", "van_albada")
+
+#: Seeds [first, end) of each kind of data set; the ranges are disjoint, so no two kinds ever
+#: share a trajectory. All seeds for training, validation and testing are taken from here.
+SEED_RANGES = {
+    "training": (0, 500_000),
+    "validation": (500_000, 900_000),
+    "test": (900_000, 2**31),
+}
+
+#: Largest problem accepted, in bytes of distribution functions held at once.
+MEMORY_LIMIT = 16 * 2**30
+#: Distribution functions that a time step holds: stages, work space and result.
+ARRAYS_PER_STEP = 12
+
+seed = integer(0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class ProblemConfig(Options):
+    """Initial data: a seeded family, ``sod``, or ``file`` with a `path` (CSV or solution.zarr)."""
+
+    PREFIX: ClassVar[str] = "problem"
+    SCALAR: ClassVar[str] = "name"
+
+    name: Annotated[str, choice(PROBLEMS)] = "wave"
+    seed: Annotated[int, seed] = 0
+    path: Annotated[str | None, optional(text)] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name == "file" and self.path is None:
+            raise InvalidInput("problem.path", None, "problem=file needs a CSV or a solution.zarr")
+        if self.name != "file" and self.path is not None:
+            raise InvalidInput("problem.path", self.path, "only problem=file reads a file")
+
+
+@dataclass(frozen=True)
+class CollisionConfig(Options):
+    """Collision operator BGK, Q = nu (M[f] - f), with nu = 1, rho or rho T^(1 - omega)."""
+
+    PREFIX: ClassVar[str] = "collision"
+    SCALAR: ClassVar[str] = "name"
+
+    name: Annotated[str, choice(("bgk",), planned=("shakhov", "es_bgk", "boltzmann"))] = "bgk"
+    frequency: Annotated[str, choice(FREQUENCIES)] = "constant"
+    omega: Annotated[float, positive(0.5, 1.5)] = 0.81
+
+
+def _one_dimension(key: str, value: Any) -> int:
+    """Accept the velocity dimension 1; 2 and 3 are known but not available."""
+    dim = integer(1, 3)(key, value)
+    if dim != 1:
+        raise InvalidInput(key, dim, "not available yet; use velocity.dim=1")
+    return dim
+
+
+@dataclass(frozen=True)
+class VelocityConfig(Options):
+    """Uniform velocity grid: `points` nodes on [-extent, extent] in each of `dim` directions."""
+
+    PREFIX: ClassVar[str] = "velocity"
+
+    dim: Annotated[int, _one_dimension] = 1
+    points: Annotated[int, integer(8, 4096)] = 81
+    extent: Annotated[float, positive(0.1, 1000.0)] = 8.0
+
+
+@dataclass(frozen=True)
+class TimeConfig(Options):
+    """Final time (absolute, also after a restart) and number of snapshots, both ends included."""
+
+    PREFIX: ClassVar[str] = "time"
+
+    end: Annotated[float, positive(1e-12, 1e4)] = 0.1
+    snapshots: Annotated[int, integer(2, 100_000)] = 11
+
+
+@dataclass(frozen=True)
+class SchemeConfig(Options):
+    """IMEX Runge-Kutta tableau, limiter of the reconstruction, and CFL number of transport."""
+
+    PREFIX: ClassVar[str] = "scheme"
+    SCALAR: ClassVar[str] = "time"
+
+    time: Annotated[str, choice(TABLEAUX)] = "hsz2"
+    limiter: Annotated[str, choice(LIMITERS)] = "third"
+    cfl: Annotated[float, positive(1e-6, 0.8)] = 0.4
+
+
+@dataclass(frozen=True)
+class OutputConfig(Options):
+    """Whether the distribution function is stored beside its moments, as a restart needs."""
+
+    PREFIX: ClassVar[str] = "output"
+
+    distribution: Annotated[bool, flag] = False
+
+
+@dataclass(frozen=True)
+class _Physics(Options):
+    """What one run of the solver needs besides its initial data.
+
+    `knudsen` replaces the Knudsen number of the problem by a constant; `boundary` replaces the
+    boundary condition that goes with the problem.
+    """
+
+    knudsen: Annotated[float | None, optional(positive(1e-12, 1e12))] = None
+    collision: CollisionConfig = field(default_factory=CollisionConfig)
+    velocity: VelocityConfig = field(default_factory=VelocityConfig)
+    cells: Annotated[int, integer(4, 1_000_000)] = 100
+    time: TimeConfig = field(default_factory=TimeConfig)
+    boundary: Annotated[str | None, optional(choice(BOUNDARIES))] = None
+    scheme: SchemeConfig = field(default_factory=SchemeConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_memory(self.cells, self.velocity.points, ARRAYS_PER_STEP)
+
+
+@dataclass(frozen=True)
+class SolveConfig(_Physics):
+    """Everything that defines one reference solution (``kinetic solve``)."""
+
+    problem: ProblemConfig = field(default_factory=ProblemConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        stored = self.time.snapshots if self.output.distribution else 0
+        check_memory(self.cells, self.velocity.points, ARRAYS_PER_STEP + stored)
+
+
+@dataclass(frozen=True)
+class DatasetConfig(Options):
+    """Size and seeds of a data set.
+
+    Trajectory i belongs to family ``families[i % len(families)]`` and has seed ``seed + i``.
+    `workers` is the number of processes, by default one a core; it does not change the result.
+    """
+
+    PREFIX: ClassVar[str] = "dataset"
+
+    trajectories: Annotated[int, integer(1, 10_000_000)] = 100
+    families: Annotated[tuple[str, ...], several(choice(FAMILIES))] = FAMILIES
+    seed: Annotated[int, seed] = 0
+    workers: Annotated[int | None, optional(integer(1, 1024))] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if seed_range(self.seed) != seed_range(self.seed + self.trajectories - 1):
+            spans = ", ".join(f"{name} [{a}, {b})" for name, (a, b) in SEED_RANGES.items())
+            allowed = f"seed and the last of {self.trajectories} must lie in one range: {spans}"
+            raise InvalidInput("dataset.seed", self.seed, allowed)
+
+
+@dataclass(frozen=True)
+class DatasetRunConfig(_Physics):
+    """Everything that defines a data set (``kinetic dataset``).
+
+    `problem`, when it is given, names the only family; the seeds come from ``dataset.seed``.
+    """
+
+    problem: Annotated[ProblemConfig | None, optional(ProblemConfig.accept)] = None
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_memory(self.cells, self.velocity.points, ARRAYS_PER_STEP + self.time.snapshots)
+        if self.problem is None:
+            return
+        choice(FAMILIES)("problem.name", self.problem.name)
+        if self.problem.seed != 0:
+            raise InvalidInput("problem.seed", self.problem.seed, "use dataset.seed for a data set")
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Families in the data set."""
+        return self.dataset.families if self.problem is None else (self.problem.name,)
+
+
+def seed_range(value: int) -> str | None:
+    """Return the name of the range in `SEED_RANGES` that holds the seed, None beyond the last."""
+    for name, (first, end) in SEED_RANGES.items():
+        if first <= value < end:
+            return name
+    return None
+
+
+def check_memory(cells: int, points: int, arrays: int) -> None:
+    """Refuse a problem whose `arrays` distribution functions in float64 exceed `MEMORY_LIMIT`.
+
+    Raises:
+        InvalidInput: under the key ``cells``, with the sizes.
+    """
+    needed = 8 * cells * points * arrays
+    if needed > MEMORY_LIMIT:
+        sizes = f"{cells} cells x {points} velocities x {arrays} arrays"
+        allowed = f"{sizes} need {needed / 2**30:.0f} GiB; at most {MEMORY_LIMIT / 2**30:.0f} GiB"
+        raise InvalidInput("cells", cells, f"{allowed}; use fewer cells, points or snapshots")
