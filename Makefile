@@ -1,0 +1,50 @@
+# Every target does its own set-up: a virtual environment in .venv with the versions of
+# constraints.txt. It is built once and again only when pyproject.toml or constraints.txt change.
+#
+#   make demo    the main job: data, training, solution, comparison, report
+#   make test    lint, types and the test suite
+#   make bench   benchmarks of speed
+#
+# PYTHON chooses the interpreter, PIP_ARGS adds options of pip install, e.g. another index.
+
+PYTHON ?= python3
+PIP_ARGS ?=
+WORKERS ?= 2
+DEMO_DIR ?= outputs/demo
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo lint test bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) \
+		-c constraints.txt -e ".[dev]"
+	touch $@
+
+setup: $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/closures demo hydra.run.dir=$(DEMO_DIR)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+bench: $(STAMP)
+	$(BIN)/python -m pytest benchmarks --benchmark-only
+
+clean:
+	rm -rf $(VENV) build dist outputs multirun *.egg-info
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
