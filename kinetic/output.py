@@ -1,0 +1,204 @@
+"""Solutions as labelled arrays and as files: how they are made, written, read and checked.
+
+The layout is specified in ``docs/data-format.md``; kinetic and closed moment solutions share it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from kinetic.errors import InvalidInput
+from kinetic.moments import primitive
+
+SCHEMA_VERSION = "1.0"
+SCALING = (
+    "dimensionless: d_t f + v d_x f = Q(f)/eps on x in [0,1], density rho = int f dv, "
+    "M = rho (2 pi T)^(-D/2) exp(-|v-u|^2/(2T)), pressure p = rho T, "
+    "eps is the Knudsen number"
+)
+
+#: Dimensions and meaning of every variable that a solution holds, and of those that it may hold.
+REQUIRED: dict[str, tuple[tuple[str, ...], str]] = {
+    "density": (("time", "x"), "rho = int f dv"),
+    "velocity": (("time", "x"), "u along x, rho u = int v f dv"),
+    "temperature": (("time", "x"), "T, D rho T = int |v-u|^2 f dv"),
+    "energy": (("time", "x"), "E = 1/2 int |v|^2 f dv"),
+    "heat_flux": (("time", "x"), "q = 1/2 int |v-u|^2 (v-u) f dv"),
+    "knudsen": (("x",), "Knudsen number eps"),
+}
+OPTIONAL: dict[str, tuple[tuple[str, ...], str]] = {
+    "distribution": (("time", "x", "v"), "distribution function f"),
+    "moments": (("time", "x", "k"), "moments W carried by the closure"),
+}
+COORDINATES = {
+    "time": "time",
+    "x": "cell centre",
+    "v": "velocity node",
+    "k": "index of the moment",
+}
+POSITIVE = ("density", "temperature", "knudsen")
+
+
+def package_version() -> str:
+    """Return the version of the installed distribution, or "unknown" in a bare checkout."""
+    try:
+        return version("kinetic-closures")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def to_dataset(
+    coordinates: Mapping[str, ArrayLike],
+    conserved: ArrayLike,
+    heat_flux: ArrayLike,
+    knudsen: ArrayLike,
+    *,
+    configuration: Mapping[str, Any],
+    solver_seconds: float,
+    **optional: ArrayLike,
+) -> xr.Dataset:
+    """Label the snapshots of a solution.
+
+    Args:
+        coordinates: ``time`` and ``x``, and ``v`` or ``k`` where `optional` needs them.
+        conserved: U = (rho, rho u, E), shape (time, x, 3).
+        heat_flux: q, shape (time, x).
+        knudsen: eps, shape (x,).
+        configuration: the whole configuration of the run, stored as JSON.
+        solver_seconds: wall time of the solve alone.
+        optional: ``distribution`` (time, x, v) or ``moments`` (time, x, k).
+    """
+    U = np.asarray(conserved)
+    fields = [primitive(snapshot) for snapshot in U]
+    rho, u, T = (np.stack(field) for field in zip(*fields, strict=True))
+    values = {
+        "density": rho,
+        "velocity": u,
+        "temperature": T,
+        "energy": U[..., 2],
+        "heat_flux": heat_flux,
+        "knudsen": knudsen,
+        **optional,
+    }
+    described = REQUIRED | OPTIONAL
+    attributes = {
+        "schema_version": SCHEMA_VERSION,
+        "scaling": SCALING,
+        "configuration": json.dumps(configuration, sort_keys=True),
+        "package_version": package_version(),
+        "solver_seconds": solver_seconds,
+    }
+    variables = {
+        name: (described[name][0], np.asarray(value), _about(described[name][1]))
+        for name, value in values.items()
+    }
+    labels = {
+        name: (name, np.asarray(value), _about(COORDINATES[name]))
+        for name, value in coordinates.items()
+    }
+    return xr.Dataset(variables, coords=labels, attrs=attributes)
+
+
+def _about(meaning: str) -> dict[str, str]:
+    return {"long_name": meaning, "units": "1"}
+
+
+def configuration_of(solution: xr.Dataset) -> dict[str, Any]:
+    """Return the configuration stored with a solution."""
+    return json.loads(solution.attrs["configuration"])
+
+
+def write_solution(solution: xr.Dataset, path: str | os.PathLike[str]) -> Path:
+    """Write a solution as a Zarr v3 directory, replacing an earlier one only when complete.
+
+    Raises:
+        InvalidInput: `path` is taken by something that is not a Zarr directory.
+    """
+    target = Path(path)
+    if target.exists() and not (target / "zarr.json").is_file():
+        raise InvalidInput("path", target, "exists and is not a Zarr directory; choose another")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        _write_zarr(solution, partial)
+        replace_directory(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def _write_zarr(solution: xr.Dataset, path: Path) -> None:
+    """Write with one chunk a snapshot for what is large, and the metadata in one place."""
+    encoding = {
+        name: {"chunks": (1, *solution[name].shape[1:])} for name in OPTIONAL if name in solution
+    }
+    with warnings.catch_warnings():
+        # Readers look for consolidated metadata first; that it is an extension is of no concern.
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        solution.to_zarr(path, mode="w", zarr_format=3, consolidated=True, encoding=encoding)
+
+
+def replace_directory(source: Path, target: Path) -> None:
+    """Move the directory `source` to `target`; a directory there disappears only afterwards."""
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    if target.exists():
+        target.rename(old)
+    source.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read_solution(path: str | os.PathLike[str], key: str = "path") -> xr.Dataset:
+    """Read and check a solution; `distribution` and `moments` stay on disk until they are used.
+
+    Raises:
+        InvalidInput: under `key`, when the path is missing, damaged or not a solution.
+    """
+    if not Path(path).exists():
+        raise InvalidInput(key, path, "does not exist; must be a solution.zarr")
+    try:
+        # Format 3 only: format 2 can name a pickle codec, which runs code from the file.
+        solution = xr.open_zarr(path, zarr_format=3, consolidated=False)
+        for name in (*REQUIRED, *solution.coords):
+            solution[name].load()
+    except KeyError as error:
+        raise InvalidInput(key, path, f"must be a solution.zarr; it lacks {error}") from error
+    except Exception as error:  # a damaged store makes its decoders raise nearly anything
+        reason = f"{type(error).__name__}: {error}"
+        raise InvalidInput(key, path, f"must be a readable solution.zarr; {reason}") from error
+    _check(solution, path, key)
+    return solution
+
+
+def _check(solution: xr.Dataset, path: str | os.PathLike[str], key: str) -> None:
+    """Compare a solution with the specification."""
+    found = solution.attrs.get("schema_version")
+    if found != SCHEMA_VERSION:
+        allowed = f"must be a solution.zarr of schema {SCHEMA_VERSION}; it states {found}"
+        raise InvalidInput(key, path, allowed)
+    for name, (dims, _) in (REQUIRED | OPTIONAL).items():
+        if name in solution and solution[name].dims != dims:
+            raise InvalidInput(
+                key, path, f"{name} must have dimensions {dims}, not {solution[name].dims}"
+            )
+    for name in REQUIRED:
+        values = solution[name].values
+        if values.dtype.kind != "f" or not np.isfinite(values).all():
+            raise InvalidInput(key, path, f"{name} must hold finite numbers")
+        if name in POSITIVE and not (values > 0.0).all():
+            raise InvalidInput(key, path, f"{name} must be positive")
+    try:
+        configuration_of(solution)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(key, path, "its attribute configuration must be JSON") from error

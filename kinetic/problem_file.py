@@ -1,0 +1,182 @@
+"""Initial data from a file: a CSV table of macroscopic fields, or a solution to restart from."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from kinetic.errors import InvalidInput, nearest
+from kinetic.output import configuration_of, read_solution
+from kinetic.problems import DEFAULT_KNUDSEN, Array, InitialState, cell_centers
+
+KEY = "problem.path"
+REQUIRED = ("x", "density", "velocity", "temperature")
+COLUMNS = (*REQUIRED, "knudsen")
+#: What a positive column may hold; far wider than any gas that a velocity grid can hold.
+SMALLEST, LARGEST = 1e-12, 1e12
+MIN_CELLS = 4
+#: Greatest distance of x from a uniform cell centre, as a fraction of the cell.
+X_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class SampledState:
+    """A distribution known at velocity nodes `v` (n,) as `f` (cells, n); see `State`.
+
+    At its own nodes it is returned as it is, to the bit; elsewhere log f is interpolated by a cubic
+    spline, and beyond the outermost nodes f = 0.
+    """
+
+    x: Array
+    knudsen: Array
+    v: Array
+    f: Array
+    boundary: str
+    time: float
+
+    def distribution(self, v: Array) -> Array:
+        """Return f of shape (cells, n) at velocities `v` of shape (n,) or (cells, n)."""
+        if np.array_equal(v, self.v):
+            return self.f
+        nodes = np.broadcast_to(v, (len(self.x), np.shape(v)[-1]))
+        log_f = np.log(np.maximum(self.f, np.finfo(np.float64).tiny))
+        splines = (CubicSpline(self.v, row, extrapolate=False) for row in log_f)
+        values = np.exp([spline(row) for spline, row in zip(splines, nodes, strict=True)])
+        return np.nan_to_num(values, nan=0.0)
+
+    def conserved(self) -> Array:
+        """Return U = (rho, rho u, E) by quadrature on the nodes, shape (cells, 3)."""
+        spacing = self.v[1] - self.v[0]
+        weights = np.stack([np.ones_like(self.v), self.v, 0.5 * self.v**2], axis=1)
+        return spacing * self.f @ weights
+
+
+def read_problem(path: str, knudsen: float | None = None) -> InitialState | SampledState:
+    """Read initial data from a CSV table or from the last time of a solution.zarr.
+
+    A constant `knudsen` replaces the Knudsen number of the file.
+
+    Raises:
+        InvalidInput: under ``problem.path``, when the file is missing, damaged or not allowed.
+    """
+    if not Path(path).exists():
+        raise InvalidInput(KEY, path, "does not exist; must be a CSV or a solution.zarr")
+    state = read_restart(path) if Path(path).is_dir() else read_csv(path)
+    if knudsen is None:
+        return state
+    return replace(state, knudsen=np.full_like(state.x, knudsen))
+
+
+def read_restart(path: str) -> SampledState:
+    """Read the last snapshot of a solution that holds its distribution.
+
+    Raises:
+        InvalidInput: it is damaged, holds no distribution, or one that is no distribution.
+    """
+    solution = read_solution(path, KEY)
+    if "distribution" not in solution:
+        allowed = "holds no distribution to restart from; run again with output.distribution=true"
+        raise InvalidInput(KEY, path, allowed)
+    try:
+        last = solution.isel(time=-1).load()
+    except Exception as error:  # a damaged chunk makes its decoder raise nearly anything
+        raise InvalidInput(KEY, path, f"its distribution cannot be read: {error}") from error
+    f = last["distribution"].values
+    if not np.isfinite(f).all() or not (f.sum(axis=1) > 0.0).all():
+        raise InvalidInput(KEY, path, "its distribution must be finite, with mass in every cell")
+    return SampledState(
+        x=last["x"].values,
+        knudsen=last["knudsen"].values,
+        v=last["v"].values,
+        f=f,
+        boundary=configuration_of(solution).get("boundary") or "periodic",
+        time=float(last["time"]),
+    )
+
+
+def read_csv(path: str) -> InitialState:
+    """Read a table with the columns x, density, velocity, temperature and optionally knudsen.
+
+    Columns may come in any order; x holds the centres of uniform cells on [0, 1], so the rows give
+    the cells. The gas starts Maxwellian.
+
+    Raises:
+        InvalidInput: naming the line and the column at fault.
+    """
+    header, *rows = _read_rows(path)
+    columns = _check_header(path, header[1])
+    table = np.array([_read_row(path, line, columns, row) for line, row in rows])
+    if len(rows) < MIN_CELLS:
+        raise InvalidInput(KEY, path, f"has {len(rows)} rows; must have at least {MIN_CELLS}")
+    fields = {name: table[:, i] for i, name in enumerate(columns)}
+    x = cell_centers(len(rows))
+    _check_uniform(path, fields["x"], x, [line for line, _ in rows])
+    knudsen = fields.get("knudsen", np.full_like(x, DEFAULT_KNUDSEN))
+    component = (fields["density"], fields["velocity"], fields["temperature"])
+    return InitialState(x, knudsen, (component,))
+
+
+def _read_rows(path: str) -> list[tuple[int, list[str]]]:
+    """Return the non-blank rows of a CSV file, each with the number of its line."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            rows = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
+    except UnicodeDecodeError as error:
+        raise InvalidInput(KEY, path, "must be a text file (CSV in UTF-8)") from error
+    except (OSError, csv.Error) as error:
+        raise InvalidInput(KEY, path, f"must be a readable CSV file: {error}") from error
+    if not rows:
+        raise InvalidInput(KEY, path, "is empty; must have the columns " + ", ".join(REQUIRED))
+    return rows
+
+
+def _check_header(path: str, header: Sequence[str]) -> list[str]:
+    """Return the names of the columns, each known, none missing and none twice."""
+    names = [name.strip() for name in header]
+    for name in names:
+        if name not in COLUMNS:
+            allowed = f"line 1: unknown column '{name[:40]}'; columns are {', '.join(COLUMNS)}"
+            raise InvalidInput(KEY, path, allowed + nearest(name, COLUMNS))
+        if names.count(name) > 1:
+            raise InvalidInput(KEY, path, f"line 1: column {name} appears twice")
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        raise InvalidInput(KEY, path, f"line 1: column {', '.join(missing)} is missing")
+    return names
+
+
+def _read_row(path: str, line: int, columns: Sequence[str], row: Sequence[str]) -> list[float]:
+    """Return the numbers of one row."""
+    if len(row) != len(columns):
+        allowed = f"line {line} has {len(row)} fields; the header names {len(columns)} columns"
+        raise InvalidInput(KEY, path, allowed)
+    return [_read_number(path, line, *entry) for entry in zip(columns, row, strict=True)]
+
+
+def _read_number(path: str, line: int, column: str, entry: str) -> float:
+    """Return one entry of the table, finite, and positive where the physics asks for it."""
+    place = f"line {line}, column {column}: '{entry.strip()[:40]}'"
+    try:
+        value = float(entry)
+    except ValueError as error:
+        raise InvalidInput(KEY, path, f"{place} is not a number") from error
+    lowest = -LARGEST if column in ("x", "velocity") else SMALLEST
+    if not lowest <= value <= LARGEST:  # also true for NaN
+        raise InvalidInput(KEY, path, f"{place} must lie between {lowest:g} and {LARGEST:g}")
+    return value
+
+
+def _check_uniform(path: str, found: Array, x: Array, lines: Sequence[int]) -> None:
+    """Compare the column x with the centres of uniform cells."""
+    wrong = np.flatnonzero(np.abs(found - x) > X_TOLERANCE / len(x))
+    if len(wrong):
+        cell = wrong[0]
+        place = f"line {lines[cell]}, column x: {found[cell]:g}"
+        allowed = f"must be {x[cell]:.6g}, the centre of cell {cell} of {len(x)} on [0, 1]"
+        raise InvalidInput(KEY, path, f"{place} {allowed}")
