@@ -1,4 +1,4 @@
-"""The two ways a run can end badly: an input that is refused, and a solution that became non-physical."""
+"""The two ways a run ends badly: a refused input, and a solution that became non-physical."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-class InvalidInput(ValueError):
+class InvalidInput(ValueError):  # noqa: N818 - a public name of the project
     """A value given by the user is not allowed; `str()` is one line with key, value and remedy.
 
     Attributes:
@@ -29,7 +29,7 @@ class InvalidInput(ValueError):
         return " ".join(f"{self.key}={self.value}: {self.allowed}".split())
 
 
-class NonPhysicalState(ArithmeticError):
+class NonPhysicalState(ArithmeticError):  # noqa: N818 - a public name of the project
     """The solution left the set of physical states (not finite, or rho <= 0 or T <= 0).
 
     Attributes:

@@ -1,0 +1,235 @@
+"""Implicit-explicit Runge-Kutta methods for d_t f = L(f) + Q(f) / eps, L explicit, Q implicit.
+
+A method is a pair of tableaux, explicit A~ and implicit A, whose last rows are also the weights
+(globally stiffly accurate: the last stage is the new solution, which puts it at equilibrium as
+eps -> 0):
+
+    f_i = f^n + dt sum_(j<i) a~_ij L(f_j) + sum_(j<=i) a_ij R_j,     R_j = dt Q(f_j) / eps.
+
+The first stage is f^n. Each other stage is one implicit relaxation f_i = f*_i + a_ii R_i, so that
+R_i = (f_i - f*_i) / a_ii needs no division by eps. Eliminating the R_j gives the Shu-Osher form
+
+    f*_i = sum_(j<i) (alpha_ij f_j + beta_ij dt L(f_j)),   sum_j alpha_ij = 1,
+
+    alpha = I - D A^-1,   beta = D A^-1 A~,   D = diag(A)   (on the stages after the first),
+
+in which the driver steps: if every alpha_ij, beta_ij >= 0 it is a convex combination of forward
+Euler steps, which keeps f >= 0 up to dt = min alpha_ij / beta_ij times their bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from math import sqrt
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+from numba import njit
+
+from kinetic.moments import Array
+
+Rows = tuple[tuple[float, ...], ...]
+TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True)
+class ImexTableau:
+    """Coefficients of one method, checked for consistency when they are built.
+
+    Args:
+        name: how it is called.
+        order: claimed order, 1 to 3.
+        explicit: A~, strictly lower triangular, shape (s, s) with a zero first row.
+        implicit: A, lower triangular, shape (s, s) with zero first row and column, else a_ii > 0.
+        correction: alpha of the final relaxation of Hu, Shu & Zhang by alpha (dt nu / eps)^2.
+
+    Raises:
+        ValueError: shapes or zeros are wrong or an order condition up to `order` fails.
+    """
+
+    name: str
+    order: int
+    explicit: Rows
+    implicit: Rows
+    correction: float = 0.0
+
+    def __post_init__(self) -> None:
+        explicit, implicit = self.matrices
+        square = (len(self.explicit), len(self.explicit))
+        if explicit.shape != square or implicit.shape != square:
+            raise ValueError(f"{self.name}: both tableaux must be square and of one size")
+        if np.any(np.triu(explicit)) or np.any(np.triu(implicit, 1)):
+            raise ValueError(f"{self.name}: entries above the diagonal must vanish")
+        if np.any(implicit[:, 0]) or np.any(np.diag(implicit)[1:] <= 0.0):
+            raise ValueError(f"{self.name}: the first stage is f^n, the others have a_ii > 0")
+        defects = order_defects(explicit, implicit, self.correction, self.order)
+        for condition, defect in defects.items():
+            if abs(defect) > TOLERANCE:
+                raise ValueError(f"{self.name}: order condition {condition} is off by {defect:g}")
+
+    @cached_property
+    def matrices(self) -> tuple[Array, Array]:
+        """(A~, A) as arrays."""
+        return np.array(self.explicit, float), np.array(self.implicit, float)
+
+    @cached_property
+    def shu_osher(self) -> tuple[Array, Array]:
+        """(alpha, beta) of the module's docstring, strictly lower triangular, shape (s, s)."""
+        explicit, implicit = self.matrices
+        later = implicit[1:, 1:]
+        ratio = np.diag(np.diag(later)) @ np.linalg.inv(later)
+        alpha, beta = np.zeros_like(implicit), np.zeros_like(explicit)
+        alpha[1:, 0] = ratio.sum(axis=1)
+        alpha[1:, 1:] = np.eye(len(later)) - ratio
+        beta[1:] = ratio @ explicit[1:]
+        return _clean(alpha), _clean(beta)
+
+    @property
+    def positivity(self) -> float:
+        """Largest dt, in units of the forward Euler bound, with f >= 0 kept; 0 if there is none."""
+        alpha, beta = self.shu_osher
+        if np.any(alpha < 0.0) or np.any(beta < 0.0):
+            return 0.0
+        used = beta > 0.0
+        return float(np.min(alpha[used] / beta[used]))
+
+
+def _clean(weights: Array) -> Array:
+    """Return `weights` with what is round-off of a zero set to zero."""
+    return np.where(np.abs(weights) < TOLERANCE, 0.0, weights)
+
+
+def order_defects(
+    explicit: Array, implicit: Array, correction: float, order: int
+) -> dict[str, float]:
+    """Return left minus right side of every order condition up to `order`, coupling included.
+
+    With b, c the last rows and row sums of each tableau (Pareschi & Russo, J. Sci. Comput. 25
+    (2005) 129): b.1 = 1; b.c = 1/2, where the correction adds -alpha to the purely implicit one
+    (Hu, Shu & Zhang 2018); b.(c c) = 1/3 and b.A c = 1/6, for all combinations of the tableaux.
+    """
+    tableaux = {"~": explicit, "": implicit}
+    b = {mark: A[-1] for mark, A in tableaux.items()}
+    c = {mark: A.sum(axis=1) for mark, A in tableaux.items()}
+    defects = {f"b{i} 1": b[i].sum() - 1.0 for i in b}
+    if order >= 2:
+        defects |= {f"b{i} c{j}": b[i] @ c[j] - 0.5 for i, j in product(b, b)}
+        defects["b c"] -= correction
+    if order >= 3:
+        triples = list(product(b, b, b))
+        defects |= {f"b{i} c{j} c{k}": b[i] @ (c[j] * c[k]) - 1.0 / 3.0 for i, j, k in triples}
+        defects |= {f"b{i} A{j} c{k}": b[i] @ tableaux[j] @ c[k] - 1.0 / 6.0 for i, j, k in triples}
+        defects["alpha = 0"] = correction
+    return {condition: float(defect) for condition, defect in defects.items()}
+
+
+def _ars222() -> ImexTableau:
+    gamma = 1.0 - 1.0 / sqrt(2.0)
+    delta = 1.0 - 1.0 / (2.0 * gamma)
+    return ImexTableau(
+        name="ars222",
+        order=2,
+        explicit=((0.0, 0.0, 0.0), (gamma, 0.0, 0.0), (delta, 1.0 - delta, 0.0)),
+        implicit=((0.0, 0.0, 0.0), (0.0, gamma, 0.0), (0.0, 1.0 - gamma, gamma)),
+    )
+
+
+# Hu, Shu & Zhang, SIAM J. Numer. Anal. 56 (2018) 942: second order, keeps f >= 0 for
+# dt <= 13/16 of the forward Euler bound; two evaluations of the transport.
+HSZ2 = ImexTableau(
+    name="hsz2",
+    order=2,
+    explicit=((0, 0, 0, 0), (0, 0, 0, 0), (1, 0, 0, 0), (0.5, 0, 0.5, 0)),
+    implicit=((0, 0, 0, 0), (0, 1.6, 0, 0), (0, 0.3, 0.7, 0), (0, 0.5, 0.3, 0.2)),
+    correction=0.8,
+)
+# Ascher, Ruuth & Spiteri, Appl. Numer. Math. 25 (1997) 151.
+ARS222 = _ars222()
+ARS443 = ImexTableau(
+    name="ars443",
+    order=3,
+    explicit=(
+        (0, 0, 0, 0, 0),
+        (1 / 2, 0, 0, 0, 0),
+        (11 / 18, 1 / 18, 0, 0, 0),
+        (5 / 6, -5 / 6, 1 / 2, 0, 0),
+        (1 / 4, 7 / 4, 3 / 4, -7 / 4, 0),
+    ),
+    implicit=(
+        (0, 0, 0, 0, 0),
+        (0, 1 / 2, 0, 0, 0),
+        (0, 1 / 6, 1 / 2, 0, 0),
+        (0, -1 / 2, 1 / 2, 1 / 2, 0),
+        (0, 3 / 2, -3 / 2, 1 / 2, 1 / 2),
+    ),
+)
+TABLEAUX: Mapping[str, ImexTableau] = MappingProxyType(
+    {tableau.name: tableau for tableau in (HSZ2, ARS222, ARS443)}
+)
+
+
+class Relaxation(Protocol):
+    """Implicit collision step: f <- solution g of g = f + step Q(g) / eps, then the correction."""
+
+    def __call__(self, f: Array, step: float, correction: float, time: float, /) -> None: ...
+
+
+class ImexStepper:
+    """Advances f, shape (cells, points), by any `ImexTableau`.
+
+    Args:
+        tableau: the method.
+        transport: writes L(f) into its second argument.
+        relaxation: relaxes its first argument in place.
+        shape: shape of f; the stages are allocated once.
+    """
+
+    def __init__(
+        self,
+        tableau: ImexTableau,
+        transport: Callable[[Array, Array], None],
+        relaxation: Relaxation,
+        shape: tuple[int, int],
+    ) -> None:
+        self.tableau = tableau
+        self.transport = transport
+        self.relaxation = relaxation
+        self._stages = np.zeros((len(tableau.explicit), *shape))
+        self._slopes = np.zeros_like(self._stages)
+
+    def step(self, f: Array, time: float, dt: float) -> None:
+        """Advance `f` in place from `time` to `time + dt`; errors of the relaxation pass."""
+        alpha, beta = self.tableau.shu_osher
+        explicit, implicit = self.tableau.matrices
+        last = len(alpha) - 1
+        for i, stage in enumerate(self._stages):
+            if i == 0:
+                stage[:] = f
+            else:
+                _combine(self._stages, self._slopes, alpha[i], dt * beta[i], stage)
+                correction = self.tableau.correction * dt**2 if i == last else 0.0
+                self.relaxation(stage, dt * implicit[i, i], correction, time + dt)
+            if np.any(explicit[:, i]):
+                self.transport(stage, self._slopes[i])
+        f[:] = self._stages[last]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _combine(stages, slopes, alpha, beta, out):  # type: ignore[no-untyped-def]
+    """Write sum_j alpha_j stages_j + beta_j slopes_j, over the stages that enter, into `out`."""
+    cells, points = out.shape
+    row = np.empty(points)
+    for cell in range(cells):
+        row[:] = 0.0
+        for j in range(alpha.size):
+            if beta[j] != 0.0:
+                for k in range(points):
+                    row[k] += alpha[j] * stages[j, cell, k] + beta[j] * slopes[j, cell, k]
+            elif alpha[j] != 0.0:
+                for k in range(points):
+                    row[k] += alpha[j] * stages[j, cell, k]
+        out[cell] = row
