@@ -1,0 +1,218 @@
+"""The command line of the reference solver, and the runner of Hydra applications beneath it.
+
+Hydra composes the configuration, sweeps and makes directories. By itself it reports a refused
+configuration on many lines with exit status 1; here its exceptions are let through (as with
+``HYDRA_FULL_ERROR=1``), and each is turned into one line with key, value and what is allowed. Jobs
+never raise: they report their own outcome, so that a sweep goes on after a job that failed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kinetic.commandline import DONE, INTERRUPTED, INVALID, Command, Configuration, Program
+from kinetic.errors import InvalidInput
+from kinetic.refusals import dotted_keys, explain, explain_option
+from kinetic.resources import config_dir
+
+#: Behaviour of Hydra that the configuration files are written for.
+HYDRA_VERSION = "1.3"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program ``kinetic`` and return its exit status."""
+    return run_program(KINETIC, sys.argv[1:] if arguments is None else arguments)
+
+
+def run_program(
+    program: Program,
+    arguments: Sequence[str],
+    rewrite: Callable[[list[str]], list[str]] = list,
+) -> int:
+    """Run the subcommand that `arguments` name and return the exit status.
+
+    `rewrite` translates overrides that Hydra would not understand.
+    """
+    tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    label = program.name
+    try:
+        command = program.select(arguments)
+        if isinstance(command, str):
+            print(command)
+            return DONE
+        label = f"{program.name} {command.name}"
+        overrides = quote_paths(rewrite(list(arguments[1:])))
+        return _run_hydra(label, command, overrides, tracebacks)
+    except InvalidInput as refusal:
+        if tracebacks:
+            traceback.print_exc()
+        print(f"{label}: error: {refusal}", file=sys.stderr)
+        return INVALID
+    except KeyboardInterrupt:
+        print(f"{label}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run_hydra(label: str, command: Command, overrides: list[str], tracebacks: bool) -> int:
+    """Hand the subcommand to Hydra, and return the largest exit status of its jobs.
+
+    Raises:
+        InvalidInput: Hydra refuses the command line or the configuration.
+    """
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    _register_resolvers()
+    _check_options(overrides)
+    with tempfile.TemporaryDirectory() as scratch:
+        ledger = Path(scratch) / "statuses"
+        task = _task(label, command, ledger, tracebacks)
+        application = hydra.main(str(config_dir()), command.config, HYDRA_VERSION)(task)
+        try:
+            with _hydra_process([label, *overrides]):
+                application()
+        except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
+            raise explain(error, overrides, partial(valid_keys, command.config)) from error
+        statuses = ledger.read_text().split() if ledger.exists() else []
+    return max(map(int, statuses), default=DONE)
+
+
+def _task(label: str, command: Command, ledger: Path, tracebacks: bool) -> Callable[[Any], None]:
+    """Return the function that Hydra calls for every job, possibly in other processes.
+
+    A job reports its outcome and appends its exit status to the file `ledger`; it does not raise.
+    """
+
+    def task(cfg: Any) -> None:
+        from hydra.core.hydra_config import HydraConfig
+
+        from kinetic.jobs import execute, finished
+
+        hydra = HydraConfig.get()
+        config, folder = _plain(cfg), Path(hydra.runtime.output_dir)
+        sweep = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
+        name = f"{label} #{hydra.job.num} ({','.join(hydra.overrides.task)})" if sweep else label
+        earlier = finished(config, folder) if sweep else None
+        outcome = earlier or execute(command, config, folder, tracebacks)
+        outcome.print(f"{name}: done before" if earlier else name)
+        with ledger.open("a") as statuses:
+            statuses.write(f"{outcome.status}\n")
+
+    return task
+
+
+@contextmanager
+def _hydra_process(arguments: list[str]) -> Iterator[None]:
+    """Give Hydra its arguments, and make it raise rather than report and exit."""
+    before = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv, os.environ["HYDRA_FULL_ERROR"] = arguments, "1"
+    try:
+        yield
+    finally:
+        sys.argv = before[0]
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if before[1] is not None:
+            os.environ["HYDRA_FULL_ERROR"] = before[1]
+
+
+def _check_options(arguments: list[str]) -> None:
+    """Refuse command-line options that Hydra does not know, on one line.
+
+    Raises:
+        InvalidInput: naming what is wrong with the options.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    complaint = io.StringIO()
+    try:
+        with redirect_stderr(complaint):
+            parser.parse_args(arguments)
+    except SystemExit as stop:
+        if stop.code == DONE:
+            raise
+        raise explain_option(complaint.getvalue(), parser.format_usage()) from None
+
+
+def _register_resolvers() -> None:
+    """Make ``${fingerprint:}`` in a configuration stand for `kinetic.jobs.fingerprint` of it."""
+    from omegaconf import OmegaConf
+
+    from kinetic.jobs import fingerprint
+
+    def resolve(*, _root_: Any) -> str:
+        own = OmegaConf.masked_copy(_root_, [key for key in _root_ if key != "hydra"])
+        return fingerprint(_plain(own))
+
+    OmegaConf.register_new_resolver("fingerprint", resolve, replace=True)
+
+
+def _plain(cfg: Any) -> Configuration:
+    """Return a composed configuration as dictionaries, lists and scalars."""
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def valid_keys(config: str) -> list[str]:
+    """Return every dotted key of the primary configuration `config`, and its groups."""
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(config_dir()), version_base=HYDRA_VERSION):
+        return dotted_keys(_plain(compose(config)))
+
+
+def quote_paths(overrides: list[str]) -> list[str]:
+    """Quote the values of overrides ``...path=FILE`` that exist, whatever characters they hold."""
+    return [_quote_path(override) for override in overrides]
+
+
+def _quote_path(override: str) -> str:
+    key, equals, value = override.partition("=")
+    if equals and key.endswith("path") and value and Path(value).exists():
+        return f"{key}={quote(value)}"
+    return override
+
+
+def quote(text: str) -> str:
+    """Return `text` as a quoted string of Hydra's override grammar."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def _solve(config: Configuration, folder: Path) -> str:
+    import kinetic
+    from kinetic.jobs import describe_solution, solve_into
+
+    return describe_solution(solve_into(kinetic.solve, config, folder), folder)
+
+
+def _dataset(config: Configuration, folder: Path) -> str:
+    from kinetic.dataset import generate
+
+    path = folder / "dataset.zarr"
+    generate(config, path)
+    return f"{path} ({config['dataset']['trajectories']} trajectories)"
+
+
+KINETIC = Program(
+    "kinetic",
+    "discrete-velocity solver of kinetic equations, accurate for every Knudsen number",
+    (
+        Command("solve", "reference solution of one problem", "kinetic_solve", _solve),
+        Command("dataset", "labelled trajectories of a family", "kinetic_dataset", _dataset),
+    ),
+)

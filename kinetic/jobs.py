@@ -1,0 +1,135 @@
+"""One run of a command: its outcome, the exit status it stands for, and the record it leaves.
+
+Every run writes ``status.json`` beside its results: exit status, message, seconds and a fingerprint
+of the configuration. A sweep that is started again in the same directory skips the jobs whose
+record says that this very configuration is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kinetic.commandline import DONE, FAILED, INVALID, NON_PHYSICAL, Command, Configuration
+from kinetic.errors import InvalidInput, NonPhysicalState
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+RECORD = "status.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: exit status, a message of one line, seconds, and its configuration's key."""
+
+    status: int
+    message: str
+    seconds: float
+    fingerprint: str
+
+    def print(self, label: str) -> None:
+        """Print the message, to standard error unless the run is done."""
+        if self.status == DONE:
+            print(f"{label}: {self.message} [{self.seconds:.1f} s]", flush=True)
+        else:
+            print(f"{label}: error: {self.message}", file=sys.stderr, flush=True)
+
+
+def fingerprint(config: Mapping[str, Any]) -> str:
+    """Return twelve hexadecimal digits that identify a configuration of this package version."""
+    from kinetic.output import package_version
+
+    text = json.dumps([package_version(), config], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def execute(command: Command, config: Configuration, folder: Path, tracebacks: bool) -> Outcome:
+    """Run `command`, leave results and record in `folder`, and return how it ended.
+
+    Bad input and non-physical states are outcomes, shown with a traceback only if `tracebacks`; a
+    defect of the program is an outcome too, and its traceback is always shown.
+    """
+    start = time.perf_counter()
+    try:
+        status, message = DONE, command.run(config, folder)
+    except (InvalidInput, NonPhysicalState) as refusal:
+        if tracebacks:
+            traceback.print_exc()
+        status = INVALID if isinstance(refusal, InvalidInput) else NON_PHYSICAL
+        message = str(refusal)
+    except Exception as defect:
+        traceback.print_exc()
+        status, message = FAILED, f"{type(defect).__name__}: {defect}"
+    seconds = round(time.perf_counter() - start, 3)
+    outcome = Outcome(status, message, seconds, fingerprint(config))
+    _write_record(folder, outcome)
+    return outcome
+
+
+def finished(config: Configuration, folder: Path) -> Outcome | None:
+    """Return the outcome recorded in `folder` if it shows that `config` is done, else None.
+
+    A configuration that names a file is never taken as done: its contents may have changed.
+    """
+    if any(isinstance(leaf, str) and Path(leaf).exists() for leaf in _leaves(config)):
+        return None
+    try:
+        outcome = Outcome(**json.loads((folder / RECORD).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    same = outcome.fingerprint == fingerprint(config)
+    return outcome if same and outcome.status == DONE else None
+
+
+def solve_into(
+    solver: Callable[..., xr.Dataset], config: Configuration, folder: Path
+) -> xr.Dataset:
+    """Write ``solver(**config)`` to ``solution.zarr`` in `folder` and return it.
+
+    Raises:
+        InvalidInput: the solver refuses the configuration; nothing is written.
+        NonPhysicalState: the snapshots before the failure are written first.
+    """
+    from kinetic.output import write_solution
+
+    path = folder / "solution.zarr"
+    try:
+        solution = solver(**config)
+    except NonPhysicalState as failure:
+        if failure.solution is not None:
+            write_solution(failure.solution, path)
+        raise
+    write_solution(solution, path)
+    return solution
+
+
+def describe_solution(solution: xr.Dataset, folder: Path) -> str:
+    """Return one line on a stored solution: where it is, its size, and its Knudsen number."""
+    low, high = float(solution.knudsen.min()), float(solution.knudsen.max())
+    span = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+    sizes = f"{solution.sizes['x']} cells, {solution.sizes['time']} times"
+    return f"{folder / 'solution.zarr'} ({sizes}, Knudsen number {span})"
+
+
+def _leaves(value: Any) -> list[Any]:
+    """Return the values of nested mappings and lists, in order."""
+    if isinstance(value, Mapping):
+        return _leaves(list(value.values()))
+    if isinstance(value, list | tuple):
+        return [leaf for entry in value for leaf in _leaves(entry)]
+    return [value]
+
+
+def _write_record(folder: Path, outcome: Outcome) -> None:
+    """Write the record in one step, so that a reader never sees half of it."""
+    partial = folder / f"{RECORD}.partial"
+    partial.write_text(json.dumps(asdict(outcome), indent=2) + "\n")
+    partial.replace(folder / RECORD)
