@@ -80,8 +80,7 @@ def to_dataset(
         optional: ``distribution`` (time, x, v) or ``moments`` (time, x, k).
     """
     U = np.asarray(conserved)
-    fields = [primitive(snapshot) for snapshot in U]
-    rho, u, T = (np.stack(field) for field in zip(*fields, strict=True))
+    rho, u, T = primitive(U)
     values = {
         "density": rho,
         "velocity": u,

@@ -11,8 +11,10 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from kinetic.errors import InvalidInput, nearest
+from kinetic.moments import moments_of, primitive
 from kinetic.output import configuration_of, read_solution
-from kinetic.problems import DEFAULT_KNUDSEN, Array, InitialState, cell_centers
+from kinetic.problems import DEFAULT_KNUDSEN, Array, Component, InitialState, cell_centers
+from kinetic.velocity import VelocityGrid
 
 KEY = "problem.path"
 REQUIRED = ("x", "density", "velocity", "temperature")
@@ -51,9 +53,12 @@ class SampledState:
 
     def conserved(self) -> Array:
         """Return U = (rho, rho u, E) by quadrature on the nodes, shape (cells, 3)."""
-        spacing = self.v[1] - self.v[0]
-        weights = np.stack([np.ones_like(self.v), self.v, 0.5 * self.v**2], axis=1)
-        return spacing * self.f @ weights
+        return moments_of(self.f, VelocityGrid(len(self.v), float(self.v[-1])))
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """The Maxwellian with the moments of f, in every cell."""
+        return (primitive(self.conserved()),)
 
 
 def read_problem(path: str, knudsen: float | None = None) -> InitialState | SampledState:

@@ -36,6 +36,8 @@ class State(Protocol):
         knudsen: Knudsen number eps(x), shape (cells,).
         boundary: the boundary condition that goes with the data.
         time: time at which the data hold.
+        components: Maxwellians (rho, u, T), each field of shape (cells,), that a velocity grid must
+            be able to hold.
     """
 
     @property
@@ -46,6 +48,8 @@ class State(Protocol):
     def boundary(self) -> str: ...
     @property
     def time(self) -> float: ...
+    @property
+    def components(self) -> tuple[Component, ...]: ...
 
     def distribution(self, v: Array) -> Array:
         """Return f of shape (cells, n) at velocities `v` of shape (n,) or (cells, n)."""
@@ -246,6 +250,14 @@ SAMPLERS: dict[str, tuple[Sampler, KnudsenSampler]] = {
 }
 
 
+def draw(family: str, seed: int) -> tuple[Profile, ConstantKnudsen | KnudsenPlateau]:
+    """Return the parameters of draw number `seed` of a seeded family, and its Knudsen number."""
+    sample, sample_eps = SAMPLERS[family]
+    # crc32 rather than hash(), which differs from one process to the next.
+    rng = np.random.default_rng([zlib.crc32(family.encode()), seed])
+    return sample(rng), sample_eps(rng)
+
+
 def cell_centers(cells: int) -> Array:
     """Return the centres x_j = (j + 1/2) / cells of uniform cells on [0, 1]."""
     return (np.arange(cells) + 0.5) / cells
@@ -280,9 +292,6 @@ def problem(
     x = cell_centers(cells)
     if name == "sod":
         return sod(x, DEFAULT_KNUDSEN if knudsen is None else knudsen)
-    sample, sample_eps = SAMPLERS[name]
-    # crc32 rather than hash(): the latter differs from one process to the next.
-    rng = np.random.default_rng([zlib.crc32(name.encode()), seed])
-    components = sample(rng).components(x)
-    eps = sample_eps(rng) if knudsen is None else ConstantKnudsen(knudsen)
-    return InitialState(x, eps(x), components, boundary="periodic")
+    profile, family_knudsen = draw(name, seed)
+    eps = family_knudsen if knudsen is None else ConstantKnudsen(knudsen)
+    return InitialState(x, eps(x), profile.components(x), boundary="periodic")

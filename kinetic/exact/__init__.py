@@ -1,0 +1,20 @@
+"""Exact solutions that the solvers are measured against (dimensionless, as all of `kinetic`)."""
+
+from kinetic.exact.free_molecular import free_riemann, free_transport
+from kinetic.exact.relaxation import relaxed
+from kinetic.exact.riemann import Gas, RiemannSolution, solve_riemann
+from kinetic.exact.spectrum import dispersion, dispersion_matrix, eigenvalues, hermite_matrix, mode
+
+__all__ = [
+    "Gas",
+    "RiemannSolution",
+    "dispersion",
+    "dispersion_matrix",
+    "eigenvalues",
+    "free_riemann",
+    "free_transport",
+    "hermite_matrix",
+    "mode",
+    "relaxed",
+    "solve_riemann",
+]
