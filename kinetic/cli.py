@@ -73,13 +73,13 @@ def _run_hydra(label: str, command: Command, overrides: list[str], tracebacks: b
     from omegaconf.errors import OmegaConfBaseException
 
     _register_resolvers()
-    _check_options(overrides)
+    arguments = _options_first(overrides)
     with tempfile.TemporaryDirectory() as scratch:
         ledger = Path(scratch) / "statuses"
         task = _task(label, command, ledger, tracebacks)
         application = hydra.main(str(config_dir()), command.config, HYDRA_VERSION)(task)
         try:
-            with _hydra_process([label, *overrides]):
+            with _hydra_process([label, *arguments]):
                 application()
         except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
             raise explain(error, overrides, partial(valid_keys, command.config)) from error
@@ -125,11 +125,11 @@ def _hydra_process(arguments: list[str]) -> Iterator[None]:
             os.environ["HYDRA_FULL_ERROR"] = before[1]
 
 
-def _check_options(arguments: list[str]) -> None:
-    """Refuse command-line options that Hydra does not know, on one line.
+def _options_first(arguments: list[str]) -> list[str]:
+    """Return the arguments with options before overrides, the only order that Hydra reads whole.
 
     Raises:
-        InvalidInput: naming what is wrong with the options.
+        InvalidInput: an option is unknown or incomplete.
     """
     from hydra._internal.utils import get_args_parser
 
@@ -137,11 +137,12 @@ def _check_options(arguments: list[str]) -> None:
     complaint = io.StringIO()
     try:
         with redirect_stderr(complaint):
-            parser.parse_args(arguments)
+            overrides = parser.parse_intermixed_args(arguments).overrides
     except SystemExit as stop:
         if stop.code == DONE:
             raise
         raise explain_option(complaint.getvalue(), parser.format_usage()) from None
+    return [argument for argument in arguments if argument not in overrides] + overrides
 
 
 def _register_resolvers() -> None:

@@ -1,0 +1,56 @@
+"""The command line of the closures: train, solve, compare, and the demonstration that does it all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kinetic.cli import quote, run_program
+from kinetic.commandline import Command, Configuration, Program
+from kinetic.resources import config_dir
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program ``closures`` and return its exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    return run_program(CLOSURES, given, closure_directories)
+
+
+def closure_directories(overrides: list[str]) -> list[str]:
+    """Let ``closure=DIR`` stand for the closure in the directory DIR, also in a sweep.
+
+    Hydra takes the value of a group for the name of a configuration file, so a directory is passed
+    as the mapping ``{name: model, moments: null, path: DIR}`` merged into the group.
+    """
+    return [_closure_directory(override) for override in overrides]
+
+
+def _closure_directory(override: str) -> str:
+    key, _, value = override.partition("=")
+    if key != "closure" or value.startswith(("{", "[")):
+        return override
+    entries = [value] if Path(value).is_dir() else value.split(",")
+    return "closure=" + ",".join(_closure_entry(entry) for entry in entries)
+
+
+def _closure_entry(entry: str) -> str:
+    """Return what Hydra takes for one closure: a name as it is, a directory as a mapping."""
+    shipped = {file.stem for file in (config_dir() / "closure").glob("*.yaml")} - {"model"}
+    if entry in shipped or not ("/" in entry or Path(entry).is_dir()):
+        return entry
+    return f"{{name:model,moments:null,path:{quote(entry)}}}"
+
+
+def _solve(config: Configuration, folder: Path) -> str:
+    import closures
+    from kinetic.jobs import describe_solution, solve_into
+
+    return describe_solution(solve_into(closures.solve, config, folder), folder)
+
+
+CLOSURES = Program(
+    "closures",
+    "learned moment closures of kinetic equations, and their finite-volume solver",
+    (Command("solve", "advance a closed moment system", "closures_solve", _solve),),
+)
