@@ -21,7 +21,7 @@ from typing import Any
 
 from kinetic.commandline import DONE, INTERRUPTED, INVALID, Command, Configuration, Program
 from kinetic.errors import InvalidInput
-from kinetic.refusals import dotted_keys, explain, explain_option
+from kinetic.refusals import dotted_keys, explain, explain_option, refuse_lists
 from kinetic.resources import config_dir
 
 #: Behaviour of Hydra that the configuration files are written for.
@@ -60,6 +60,10 @@ def run_program(
     except KeyboardInterrupt:
         print(f"{label}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has left, as `head` does; nothing more can be written to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
 
 
 def _run_hydra(label: str, command: Command, overrides: list[str], tracebacks: bool) -> int:
@@ -73,6 +77,7 @@ def _run_hydra(label: str, command: Command, overrides: list[str], tracebacks: b
     from omegaconf.errors import OmegaConfBaseException
 
     _register_resolvers()
+    refuse_lists(overrides)
     arguments = _options_first(overrides)
     with tempfile.TemporaryDirectory() as scratch:
         ledger = Path(scratch) / "statuses"
@@ -81,6 +86,8 @@ def _run_hydra(label: str, command: Command, overrides: list[str], tracebacks: b
         try:
             with _hydra_process([label, *arguments]):
                 application()
+        except BrokenPipeError:
+            raise
         except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
             raise explain(error, overrides, partial(valid_keys, command.config)) from error
         statuses = ledger.read_text().split() if ledger.exists() else []

@@ -39,6 +39,17 @@ def explain(error: Exception, overrides: Sequence[str], valid_keys: Keys) -> Inv
     return InvalidInput("overrides", " ".join(overrides), text or str(error.__cause__))
 
 
+def refuse_lists(overrides: Sequence[str]) -> None:
+    """Refuse ``group=[a,b]``, which Hydra would merge into one configuration without a word.
+
+    Raises:
+        InvalidInput: a group is set to a list.
+    """
+    for key, _, value in (override.partition("=") for override in overrides):
+        if value.startswith("[") and key and (config_dir() / key).is_dir():
+            raise InvalidInput(key, value, "must be one option; a sweep is a,b with --multirun")
+
+
 def explain_option(complaint: str, usage: str) -> InvalidInput:
     """Return the refusal of a command-line option, from the complaint and usage of argparse."""
     message = complaint.strip().splitlines()[-1].partition("error: ")[2]
