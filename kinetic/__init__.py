@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from kinetic.collisions import BGK as BGK
     from kinetic.config import SolveConfig as SolveConfig
     from kinetic.dataset import generate as generate
-    from kinetic.dataset import open_dataset as open_dataset
     from kinetic.errors import InvalidInput as InvalidInput
     from kinetic.errors import NonPhysicalState as NonPhysicalState
     from kinetic.output import read_solution as read_solution
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from kinetic.problems import InitialState as InitialState
     from kinetic.problems import problem as problem
     from kinetic.reference import solve as solve
+    from kinetic.trajectories import open_dataset as open_dataset
     from kinetic.velocity import VelocityGrid as VelocityGrid
 
 #: Where each public name lives. They are imported on first use, so that importing `kinetic`, as
@@ -38,7 +38,7 @@ _PUBLIC = {
     "BGK": "kinetic.collisions",
     "SolveConfig": "kinetic.config",
     "generate": "kinetic.dataset",
-    "open_dataset": "kinetic.dataset",
+    "open_dataset": "kinetic.trajectories",
     "InvalidInput": "kinetic.errors",
     "NonPhysicalState": "kinetic.errors",
     "exact": "kinetic.exact",

@@ -6,7 +6,7 @@ file written. All quantities are dimensionless, in the scaling stated in `kineti
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar
 
 from kinetic.errors import InvalidInput
@@ -206,6 +206,22 @@ class DatasetRunConfig(_Physics):
     def families(self) -> tuple[str, ...]:
         """Families in the data set."""
         return self.dataset.families if self.problem is None else (self.problem.name,)
+
+    def trajectory(self, index: int) -> SolveConfig:
+        """Return the configuration of one trajectory, distribution included."""
+        family = self.families[index % len(self.families)]
+        return SolveConfig(
+            **{item.name: getattr(self, item.name) for item in fields(_Physics)},
+            problem=ProblemConfig(family, self.dataset.seed + index),
+            output=OutputConfig(distribution=True),
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Return what determines the result, and nothing else, as a nested mapping."""
+        values = self.to_mapping()
+        del values["problem"], values["dataset"]["workers"]
+        values["dataset"]["families"] = list(self.families)
+        return values
 
 
 def seed_range(value: int) -> str | None:

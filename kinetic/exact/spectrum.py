@@ -93,7 +93,7 @@ def eigenvalues(k: float, eps: float) -> ComplexArray:
 
 def _polish(guess: complex, k: float, eps: float) -> complex:
     # SciPy's annotations allow real arguments only; its secant method is as good in the plane.
-    return newton(dispersion, guess, args=(k, eps), rtol=1e-13)  # type: ignore[call-overload, no-any-return]
+    return newton(dispersion, guess, args=(k, eps), rtol=1e-13)  # type: ignore[call-overload]
 
 
 def mode(lam: complex, k: float, eps: float, v: Array) -> ComplexArray:

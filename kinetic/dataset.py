@@ -1,0 +1,218 @@
+"""Data sets of seeded trajectories: made in parallel, streamed to disk, resumed after a kill.
+
+A trajectory is a pure function of the configuration and its number. Each is computed and written by
+one process and marked as done at the very end, so that whatever a killed run leaves behind is
+either complete or thrown away, and the finished directory is the same to the bit.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing.connection import wait as wait_for
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kinetic.config import DatasetRunConfig
+from kinetic.errors import InvalidInput, NonPhysicalState
+from kinetic.progress import ProgressBar
+from kinetic.reference import run, warm_up
+from kinetic.solver import Scheme
+from kinetic.trajectories import (
+    KEY,
+    Trajectory,
+    TrajectorySet,
+    consolidate,
+    create_store,
+    finished,
+    open_dataset,
+    open_store,
+    remove_unfinished,
+    write_trajectory,
+)
+
+__all__ = ["Report", "Trajectory", "TrajectorySet", "generate", "open_dataset"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `generate` did: trajectories found done, made now, and failed (with the reason)."""
+
+    path: Path
+    found: int
+    made: int
+    failures: list[dict[str, Any]]
+
+    def __str__(self) -> str:
+        text = f"{self.path}: {self.made} trajectories made, {self.found} found done"
+        listed = "; ".join(
+            f"trajectory {failure['trajectory']} ({failure['family']}, seed {failure['seed']}): "
+            f"{failure['reason']}"
+            for failure in self.failures
+        )
+        return f"{text}, {len(self.failures)} failed" + (f": {listed}" if listed else "")
+
+
+def generate(
+    config: DatasetRunConfig | Mapping[str, Any],
+    path: str | os.PathLike[str],
+    progress: bool = True,
+) -> Report:
+    """Make a data set, or what is missing of it.
+
+    Args:
+        config: what to make; a mapping is read by `DatasetRunConfig.from_mapping`.
+        path: directory to write to. If it holds an unfinished data set of the same configuration,
+            that is continued; failed trajectories are tried again.
+        progress: show a progress bar on a terminal.
+
+    Raises:
+        InvalidInput: the configuration is not allowed, or `path` holds something else or is being
+            written by another process.
+    """
+    if not isinstance(config, DatasetRunConfig):
+        config = DatasetRunConfig.from_mapping(config)
+    path = Path(path)
+    if not path.exists():
+        create_store(config, path)
+    _check_same(config, path)
+    with _locked(path):
+        remove_unfinished(path)
+        found = finished(path)
+        pending = (i for i in range(config.dataset.trajectories) if i not in found)
+        total = config.dataset.trajectories - len(found)
+        failures = _make(config, path, pending, total, ProgressBar(progress, "trajectories"))
+        _finish(path, failures)
+    return Report(path, len(found), total - len(failures), failures)
+
+
+def _check_same(config: DatasetRunConfig, path: Path) -> None:
+    """Refuse to continue a data set of another configuration."""
+    there = _flat(json.loads(str(open_store(path).attrs["configuration"])))
+    here = _flat(config.identity())
+    different = [key for key in sorted(here | there) if here.get(key) != there.get(key)]
+    if different:
+        listed = ", ".join(f"{key}={there.get(key)} not {here.get(key)}" for key in different)
+        raise InvalidInput(KEY, path, f"holds another data set ({listed}); choose another path")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings with dotted keys."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the directory for this process; the system releases it however the process ends."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise InvalidInput(KEY, path, "is being written by another process") from error
+    finally:
+        os.close(descriptor)
+
+
+def _make(
+    config: DatasetRunConfig, path: Path, pending: Iterable[int], total: int, bar: ProgressBar
+) -> list[dict[str, Any]]:
+    """Make the pending trajectories and return those that failed, by number."""
+    failures = []
+    scheme = config.scheme
+    # Before the workers start: together they would compile the same kernels into one cache.
+    warm_up(Scheme(scheme.time, scheme.limiter, scheme.cfl))
+    workers = min(config.dataset.workers or len(os.sched_getaffinity(0)), max(1, total))
+    with bar:
+        for count, (number, reason) in enumerate(_outcomes(config, path, pending, workers), 1):
+            bar.update(count, total)
+            if reason is not None:
+                problem = config.trajectory(number).problem
+                failures.append(
+                    {
+                        "trajectory": number,
+                        "family": problem.name,
+                        "seed": problem.seed,
+                        "reason": reason,
+                    }
+                )
+    return sorted(failures, key=lambda failure: failure["trajectory"])
+
+
+def _outcomes(
+    config: DatasetRunConfig, path: Path, pending: Iterable[int], workers: int
+) -> Iterator[tuple[int, str | None]]:
+    """Yield number and outcome of each trajectory as it ends, in any order."""
+    if workers == 1:
+        yield from (make_trajectory(config, path, number) for number in pending)
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["kinetic.dataset"])
+    numbers = iter(pending)
+    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
+
+        def submit(count: int) -> set[Future[tuple[int, str | None]]]:
+            batch = islice(numbers, count)
+            return {pool.submit(make_trajectory, config, path, number) for number in batch}
+
+        # Only a few are in flight, so memory does not depend on the number of trajectories.
+        running = submit(2 * workers)
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            running |= submit(len(done))
+            yield from (future.result() for future in done)
+
+
+def _end_with_parent() -> None:
+    """End this worker as soon as the parent does, even if that is killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait_for([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def make_trajectory(config: DatasetRunConfig, path: Path, number: int) -> tuple[int, str | None]:
+    """Compute and write one trajectory; return its number, and why it failed if it did.
+
+    Raises:
+        InvalidInput: the velocity grid cannot hold the data.
+    """
+    try:
+        solution = run(config.trajectory(number))
+    except NonPhysicalState as error:
+        return number, str(error)
+    rho, u, E = (solution[name].values for name in ("density", "velocity", "energy"))
+    values = {
+        "knudsen": solution["knudsen"].values,
+        "conserved": np.stack([rho, rho * u, E], axis=-1),
+        "distribution": solution["distribution"].values.astype(np.float32),
+    }
+    write_trajectory(open_store(path, mode="r+"), number, values)
+    return number, None
+
+
+def _finish(path: Path, failures: list[dict[str, Any]]) -> None:
+    """Record that every trajectory was tried, and which failed."""
+    remove_unfinished(path)
+    open_store(path, mode="r+").attrs.update({"complete": True, "failures": failures})
+    consolidate(path)

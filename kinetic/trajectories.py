@@ -1,0 +1,300 @@
+"""The data set on disk: its layout, how it is created, checked and read.
+
+The layout is specified in ``docs/data-format.md``. Every trajectory is one chunk of each array, so
+it has one writer; its entry in ``done`` is written last and marks it as complete. Chunks are not
+compressed (f hardly compresses) but carry a checksum, so their size on disk is known and a
+truncated one is found without reading it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec
+
+from kinetic.config import DatasetRunConfig, seed_range
+from kinetic.errors import InvalidInput
+from kinetic.output import SCALING, package_version
+from kinetic.problems import cell_centers
+from kinetic.velocity import VelocityGrid
+
+KEY = "dataset.path"
+SCHEMA = "kinetic-closures data set"
+SCHEMA_VERSION = "1.0"
+CHECKSUM_BYTES = 4
+
+#: A Zarr group; its annotations cannot tell an array in it from a group.
+Store: TypeAlias = Any
+
+#: Arrays with one chunk a trajectory: dimensions after "trajectory", and type.
+PER_TRAJECTORY: dict[str, tuple[tuple[str, ...], str]] = {
+    "distribution": (("time", "x", "v"), "float32"),
+    "conserved": (("time", "x", "field"), "float64"),
+    "knudsen": (("x",), "float64"),
+    "done": ((), "uint8"),
+}
+#: Arrays written whole when the data set is created.
+WHOLE: dict[str, tuple[str, str]] = {
+    "time": ("time", "float64"),
+    "x": ("x", "float64"),
+    "v": ("v", "float64"),
+    "seed": ("trajectory", "int64"),
+    "family": ("trajectory", "int8"),
+}
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One labelled solution, dimensionless.
+
+    Attributes:
+        family, seed: what it was drawn from.
+        time: snapshot times, shape (time,).
+        x, v: cell centres (x,) and velocity nodes (v,).
+        knudsen: eps, shape (x,).
+        conserved: U = (rho, rho u, E), float64, shape (time, x, 3).
+        distribution: f, float32, shape (time, x, v).
+    """
+
+    family: str
+    seed: int
+    time: NDArray[np.float64]
+    x: NDArray[np.float64]
+    v: NDArray[np.float64]
+    knudsen: NDArray[np.float64]
+    conserved: NDArray[np.float64]
+    distribution: NDArray[np.float32]
+
+
+class TrajectorySet:
+    """A data set opened for reading: a sequence of `Trajectory`, each read when it is asked for.
+
+    Trajectories that failed are left out; `failures` lists them.
+
+    Attributes:
+        path: its directory.
+        time, x, v: snapshot times, cell centres and velocity nodes.
+        families, seeds: of every trajectory in the sequence.
+        failures: mappings with trajectory, family, seed and reason.
+        configuration: the configuration that made it.
+        seed_range: "training", "validation" or "test".
+    """
+
+    def __init__(self, path: Path, store: Store, numbers: list[int]) -> None:
+        self.path = path
+        self._store = store
+        self._numbers = numbers
+        names = store["family"].attrs["names"]
+        self.families = tuple(names[code] for code in store["family"][:][numbers])
+        self.seeds: NDArray[np.int64] = store["seed"][:][numbers]
+        self.time, self.x, self.v = (store[name][:] for name in ("time", "x", "v"))
+        self.failures: list[dict[str, Any]] = store.attrs["failures"]
+        self.configuration: dict[str, Any] = json.loads(store.attrs["configuration"])
+        self.seed_range: str = store.attrs["seed_range"]
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, position: int) -> Trajectory:
+        """Read one trajectory.
+
+        Raises:
+            IndexError: there is none at `position`.
+            InvalidInput: its data are damaged.
+        """
+        number = self._numbers[position]
+        return Trajectory(
+            family=self.families[position],
+            seed=int(self.seeds[position]),
+            time=self.time,
+            x=self.x,
+            v=self.v,
+            knudsen=self._read("knudsen", number),
+            conserved=self._read("conserved", number),
+            distribution=self._read("distribution", number),
+        )
+
+    def __iter__(self) -> Iterator[Trajectory]:
+        return (self[position] for position in range(len(self)))
+
+    def _read(self, name: str, number: int) -> NDArray[Any]:
+        try:
+            return self._store[name][number]
+        except Exception as error:  # a damaged chunk makes its decoder raise nearly anything
+            allowed = f"{name} of trajectory {number} is damaged: {error}"
+            raise InvalidInput(KEY, self.path, allowed) from error
+
+
+def open_dataset(path: str | os.PathLike[str], key: str = KEY) -> TrajectorySet:
+    """Open a data set for reading, after comparing it with its specification.
+
+    Raises:
+        InvalidInput: under `key`, when it is missing, foreign, incomplete or damaged.
+    """
+    path = Path(path)
+    store = open_store(path, key)
+    try:
+        _check_layout(store)
+        if not store.attrs["complete"]:
+            raise ValueError("it is incomplete; run the same `kinetic dataset` command again")
+        numbers = sorted(finished(path))
+        if not numbers:
+            raise ValueError("every trajectory failed")
+        for number in numbers:
+            _check_chunks(path, store, number)
+        return TrajectorySet(path, store, numbers)
+    except Exception as error:  # damaged metadata make the store raise nearly anything
+        reason = f"lacks {error}" if isinstance(error, KeyError) else error
+        raise InvalidInput(key, path, f"must be a complete data set; {reason}") from error
+
+
+def open_store(path: Path, key: str = KEY, mode: Literal["r", "r+"] = "r") -> Store:
+    """Open the Zarr group of a data set, having checked that it is one.
+
+    Raises:
+        InvalidInput: under `key`, when it is missing or something else.
+    """
+    if not path.exists():
+        raise InvalidInput(key, path, "does not exist; must be a data set made by kinetic dataset")
+    try:
+        # Format 3 only: format 2 can name a pickle codec, which runs code from the file.
+        store = zarr.open_group(path, mode=mode, zarr_format=3)
+        found = store.attrs.get("schema"), store.attrs.get("schema_version")
+    except Exception as error:  # a foreign file makes the store raise nearly anything
+        raise InvalidInput(key, path, f"must be a data set; {error}") from error
+    if found != (SCHEMA, SCHEMA_VERSION):
+        allowed = f"must be a data set of schema {SCHEMA_VERSION}; it states {found[0]} {found[1]}"
+        raise InvalidInput(key, path, allowed)
+    return store
+
+
+def create_store(config: DatasetRunConfig, path: Path) -> None:
+    """Write the metadata of an empty data set; `path` appears only when they are complete."""
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    store: Store = zarr.create_group(partial, zarr_format=3, attributes=_attributes(config))
+    whole = _whole_arrays(config)
+    for name, (dimension, dtype) in WHOLE.items():
+        values = np.asarray(whole[name], dtype=dtype)
+        store.create_array(
+            name, data=values, chunks=values.shape, compressors=None, dimension_names=(dimension,)
+        )
+    store["family"].attrs["names"] = list(config.families)
+    sizes = {"time": len(whole["time"]), "x": len(whole["x"]), "v": len(whole["v"]), "field": 3}
+    for name, (dimensions, dtype) in PER_TRAJECTORY.items():
+        shape = tuple(sizes[dimension] for dimension in dimensions)
+        store.create_array(
+            name,
+            shape=(config.dataset.trajectories, *shape),
+            chunks=(1, *shape),
+            dtype=dtype,
+            fill_value=0,
+            compressors=[Crc32cCodec()],
+            dimension_names=("trajectory", *dimensions),
+        )
+    consolidate(partial)
+    partial.rename(path)
+
+
+def _attributes(config: DatasetRunConfig) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "scaling": SCALING,
+        "configuration": json.dumps(config.identity(), sort_keys=True),
+        "package_version": package_version(),
+        "seed_range": seed_range(config.dataset.seed),
+        "complete": False,
+        "failures": [],
+    }
+
+
+def _whole_arrays(config: DatasetRunConfig) -> dict[str, NDArray[Any]]:
+    numbers = np.arange(config.dataset.trajectories)
+    return {
+        "time": np.linspace(0.0, config.time.end, config.time.snapshots),
+        "x": cell_centers(config.cells),
+        "v": VelocityGrid(config.velocity.points, config.velocity.extent).nodes,
+        "seed": config.dataset.seed + numbers,
+        "family": numbers % len(config.families),
+    }
+
+
+def consolidate(path: Path) -> None:
+    """Copy all metadata into the root, where readers look first."""
+    with warnings.catch_warnings():
+        # That consolidated metadata are an extension of the format is of no concern here.
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        zarr.consolidate_metadata(path, zarr_format=3)
+
+
+def chunk_of(path: Path, name: str, number: int) -> Path:
+    """Return the file, or the directory, that holds one trajectory's chunk of an array."""
+    return path / name / "c" / str(number)
+
+
+def finished(path: Path) -> set[int]:
+    """Return the numbers of the trajectories that are marked as done."""
+    marks = path / "done" / "c"
+    entries = os.listdir(marks) if marks.is_dir() else []
+    return {int(entry) for entry in entries if entry.isdigit()}
+
+
+def write_trajectory(store: Store, number: int, values: dict[str, NDArray[Any]]) -> None:
+    """Write every array of one trajectory, and then the mark that it is done."""
+    for name, value in values.items():
+        store[name][number] = value
+    store["done"][number] = 1
+
+
+def remove_unfinished(path: Path) -> None:
+    """Delete what killed writers left behind: chunks without a mark, and temporary files."""
+    done = finished(path)
+    for name in PER_TRAJECTORY:
+        chunks = path / name / "c"
+        for entry in chunks.iterdir() if chunks.is_dir() else ():
+            if entry.name.isdigit() and int(entry.name) in done:
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+    for temporary in path.rglob("*.partial"):
+        temporary.unlink(missing_ok=True)
+
+
+def _check_layout(store: Store) -> None:
+    """Compare names, dimensions, types and shapes with the specification."""
+    sizes = {"field": 3, "trajectory": store["seed"].shape[0]}
+    sizes |= {name: store[name].shape[0] for name in ("time", "x", "v")}
+    whole = ((name, (dimension,), dtype) for name, (dimension, dtype) in WHOLE.items())
+    chunked = (
+        (name, ("trajectory", *dimensions), dtype)
+        for name, (dimensions, dtype) in PER_TRAJECTORY.items()
+    )
+    for name, dimensions, dtype in (*whole, *chunked):
+        shape = tuple(sizes[dimension] for dimension in dimensions)
+        array = store[name]
+        if array.shape != shape or array.dtype != dtype:
+            raise ValueError(f"{name} must be {dtype} of shape {shape}")
+
+
+def _check_chunks(path: Path, store: Store, number: int) -> None:
+    """Compare the files of one trajectory with the size they must have."""
+    for name, (dimensions, _) in PER_TRAJECTORY.items():
+        array = store[name]
+        file = chunk_of(path, name, number).joinpath(*("0" for _ in dimensions))
+        expected = array.dtype.itemsize * int(np.prod(array.shape[1:])) + CHECKSUM_BYTES
+        if not file.is_file() or file.stat().st_size != expected:
+            raise ValueError(f"{name} of trajectory {number} is missing or truncated")
