@@ -86,6 +86,8 @@ def _run_hydra(label: str, command: Command, overrides: list[str], tracebacks: b
         try:
             with _hydra_process([label, *arguments]):
                 application()
+        except SystemExit as stop:  # after --help, or when --package names nothing
+            return INVALID if stop.code else DONE
         except BrokenPipeError:
             raise
         except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
@@ -210,10 +212,12 @@ def _solve(config: Configuration, folder: Path) -> str:
 
 def _dataset(config: Configuration, folder: Path) -> str:
     from kinetic.dataset import generate
+    from kinetic.jobs import IncompleteError
 
-    path = folder / "dataset.zarr"
-    generate(config, path)
-    return f"{path} ({config['dataset']['trajectories']} trajectories)"
+    report = generate(config, folder / "dataset.zarr")
+    if report.failures:
+        raise IncompleteError(str(report))
+    return str(report)
 
 
 KINETIC = Program(

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 RECORD = "status.json"
 
 
+class IncompleteError(ArithmeticError):
+    """A command did its work except for a part that became non-physical; `str()` says which."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended: exit status, a message of one line, seconds, and its configuration's key."""
@@ -60,7 +64,7 @@ def execute(command: Command, config: Configuration, folder: Path, tracebacks: b
     start = time.perf_counter()
     try:
         status, message = DONE, command.run(config, folder)
-    except (InvalidInput, NonPhysicalState) as refusal:
+    except (InvalidInput, NonPhysicalState, IncompleteError) as refusal:
         if tracebacks:
             traceback.print_exc()
         status = INVALID if isinstance(refusal, InvalidInput) else NON_PHYSICAL

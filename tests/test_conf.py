@@ -1,0 +1,85 @@
+"""Every configuration: composed, accepted by the code that reads it, and commented."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from closures.cli import CLOSURES
+from kinetic import config as schema
+from kinetic.cli import HYDRA_VERSION, KINETIC
+from kinetic.resources import config_dir
+
+COMMANDS = (*KINETIC.commands, *CLOSURES.commands)
+FILES = sorted(config_dir().rglob("*.yaml"))
+OPTIONS = [(path.parent.name, path.stem) for path in FILES if path.parent != config_dir()]
+#: Options that ask for something that their file cannot know.
+REQUIRED = {("problem", "file"): "problem.path=FILE.csv", ("closure", "model"): "closure.path=DIR"}
+
+
+def composed(name: str, *overrides: str) -> dict[str, Any]:
+    """Compose a primary configuration as the command line does."""
+    with initialize_config_dir(str(config_dir()), version_base=HYDRA_VERSION):
+        plain = OmegaConf.to_container(compose(name, list(overrides)), resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "kinetic_solve": schema.SolveConfig.from_mapping,
+    "kinetic_dataset": schema.DatasetRunConfig.from_mapping,
+}
+
+
+def test_every_command_has_its_primary_configuration() -> None:
+    primaries = {path.stem for path in FILES if path.parent == config_dir()}
+    assert primaries == {command.config for command in COMMANDS} | {"physics", "runtime"}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_defaults_are_those_of_the_code(name: str) -> None:
+    from_files, from_code = READERS[name](composed(name)), READERS[name]({})
+    assert from_files == from_code
+
+
+def cases() -> list[tuple[str, str, str]]:
+    """Return (primary configuration, group, option) for every choice that makes sense."""
+    unseeded = {("kinetic_dataset", "sod"), ("kinetic_dataset", "file")}
+    return [
+        (name, group, option)
+        for name in READERS
+        for group, option in OPTIONS
+        if group in {*composed(name), "problem"} and (name, option) not in unseeded
+    ]
+
+
+@pytest.mark.parametrize(("name", "group", "option"), cases())
+def test_every_option_is_composed_and_accepted(name: str, group: str, option: str) -> None:
+    extra = [REQUIRED[group, option]] if (group, option) in REQUIRED else []
+    config = composed(name, f"{group}={option}", *extra)
+    READERS[name](config)
+    assert config[group].get("name", option) == option
+
+
+def test_the_options_of_a_group_have_the_same_keys() -> None:
+    keys: dict[str, set[tuple[str, ...]]] = {}
+    for group, option in OPTIONS:
+        loaded = OmegaConf.load(config_dir() / group / f"{option}.yaml")
+        assert OmegaConf.is_dict(loaded)
+        keys.setdefault(group, set()).add(tuple(map(str, loaded)))
+    assert all(len(variants) == 1 for variants in keys.values())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_key_is_explained(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# ")
+    own = re.compile(r"^\w+:\s*[^\s#]")  # values at the top level; hydra's own keys are nested
+    unexplained = [line for line in lines if own.match(line) and "#" not in line]
+    assert [line for line in unexplained if not line.startswith("name:")] == []

@@ -1,0 +1,67 @@
+"""Import direction: what each package may import, read from the source and checked at run time."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HYDRA = {"hydra", "omegaconf"}
+FORBIDDEN = {
+    "kinetic": {"closures", "torch", "matplotlib", *HYDRA},
+    "closures": {"numba", "matplotlib", *HYDRA},
+}
+#: Modules that may import a library inside functions that their package may not import.
+LAZILY = {"kinetic/cli.py": HYDRA}
+REPORT = "closures/report"
+MODULES = sorted(
+    str(path.relative_to(ROOT)) for name in FORBIDDEN for path in (ROOT / name).rglob("*.py")
+)
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Yield the top-level name of every absolute import beneath a node of the syntax tree."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module.partition(".")[0]
+
+
+def imported_at_once(tree: ast.Module) -> set[str]:
+    """Return what is imported when the module is: the imports outside functions."""
+    outside = (node for node in tree.body if not isinstance(node, ast.FunctionDef))
+    return {name for node in outside for name in imported(node)}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_what_its_package_may(module: str) -> None:
+    tree = ast.parse((ROOT / module).read_text())
+    forbidden = set(FORBIDDEN[module.partition("/")[0]])
+    if module.startswith(REPORT):
+        forbidden.discard("matplotlib")
+    assert not forbidden & imported_at_once(tree)
+    assert not (forbidden - LAZILY.get(module, set())) & set(imported(tree))
+
+
+def test_starting_a_command_line_loads_no_numerical_library() -> None:
+    heavy = ["torch", "numba", "scipy", "xarray", "zarr", "hydra", "matplotlib"]
+    code = (
+        "import sys, kinetic.cli, closures.cli; kinetic.cli.main([]); closures.cli.main([])\n"
+        f"assert not [name for name in {heavy} if name in sys.modules]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
+def test_the_reference_solver_runs_without_torch_hydra_and_matplotlib() -> None:
+    code = (
+        "import sys, kinetic; kinetic.solve(cells=4, time={'end': 1e-3, 'snapshots': 2})\n"
+        "absent = ('torch', 'hydra', 'omegaconf', 'matplotlib', 'closures')\n"
+        "assert not [name for name in absent if name in sys.modules]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
