@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,9 @@ def test_every_key_is_explained(path: Path) -> None:
     own = re.compile(r"^\w+:\s*[^\s#]")  # values at the top level; hydra's own keys are nested
     unexplained = [line for line in lines if own.match(line) and "#" not in line]
     assert [line for line in unexplained if not line.startswith("name:")] == []
+
+
+def test_the_reference_of_keys_is_up_to_date() -> None:
+    docs = config_dir().parent / "docs"
+    written = runpy.run_path(str(docs / "reference.py"))["reference"]()
+    assert (docs / "configuration.md").read_text() == written, "run docs/reference.py"
