@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 
 from kinetic.errors import InvalidInput, NonPhysicalState, check_choice
-from kinetic.maxwellian import REORDER, fill_maxwellian
+from kinetic.maxwellian import REORDER, fill_maxwellians
 from kinetic.moments import Array, moments_of, primitive
 from kinetic.velocity import VelocityGrid
 
@@ -71,12 +71,17 @@ class BGK:
         1 + correction (nu / eps)^2. `knudsen` is eps, shape (cells,). `relax` raises
         `NonPhysicalState`, naming `time`, for a cell whose f has no Maxwellian.
         """
-        p, q = self.exponents
+        M = np.empty((knudsen.size, grid.points))
+        state = np.empty((3, knudsen.size))
 
         def relax(f: Array, step: float, correction: float, time: float) -> None:
-            cell = _relax_bgk(f, grid.nodes, knudsen, step, correction, p, q)
+            _gas_states(f, grid.nodes, grid.spacing, state)
+            rho, u, T = state
+            cell = fill_maxwellians(rho, u, T, grid.nodes, M)
             if cell >= 0:
-                raise non_physical(f[cell], grid, time, int(cell))
+                raise non_physical(f[cell], grid, time, cell)
+            rate = self.nu(rho, T) / knudsen
+            _blend(f, M, 1.0 / ((1.0 + step * rate) * (1.0 + correction * rate**2)))
 
         return relax
 
@@ -95,32 +100,26 @@ def non_physical(f: Array, grid: VelocityGrid, time: float, cell: int) -> NonPhy
     return NonPhysicalState(time, cell, values, reason)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _relax_bgk(f, v, knudsen, step, correction, p, q):  # type: ignore[no-untyped-def]
-    """Relax each row of f (cells, points); return the first cell that is not physical, or -1."""
-    cells, points = f.shape
-    M = np.empty(points)
-    for cell in range(cells):
-        rho, u, T = _primitive(f[cell], v)
-        if not (0.0 < rho < np.inf and 0.0 < T < np.inf):
-            return cell
-        if not fill_maxwellian(rho, u, T, v, M):
-            return cell
-        rate = rho**p * T**q / knudsen[cell]
-        keep = 1.0 / ((1.0 + step * rate) * (1.0 + correction * rate * rate))
-        gain = 1.0 - keep
-        for k in range(points):
-            f[cell, k] = keep * f[cell, k] + gain * M[k]
-    return -1
-
-
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=REORDER)
-def _primitive(f, v):  # type: ignore[no-untyped-def]
-    """Return (rho, u, T) of one row of f."""
-    m0 = m1 = m2 = 0.0
-    for k in range(f.size):
-        m0 += f[k]
-        m1 += f[k] * v[k]
-        m2 += f[k] * (v[k] * v[k])
-    u = m1 / m0
-    return m0 * (v[-1] - v[0]) / (v.size - 1), u, m2 / m0 - u * u
+def _gas_states(f, v, dv, state):  # type: ignore[no-untyped-def]
+    """Write (rho, u, T) of each row of f (cells, points) into `state` (3, cells)."""
+    for cell in range(f.shape[0]):
+        m0 = m1 = m2 = 0.0
+        row = f[cell]
+        for k in range(row.size):
+            m0 += row[k]
+            m1 += row[k] * v[k]
+            m2 += row[k] * (v[k] * v[k])
+        u = m1 / m0
+        state[0, cell], state[1, cell], state[2, cell] = m0 * dv, u, m2 / m0 - u * u
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _blend(f, M, keep):  # type: ignore[no-untyped-def]
+    """Replace each row of f by keep f + (1 - keep) M."""
+    for cell in range(f.shape[0]):
+        row, target = f[cell], M[cell]
+        gain = 1.0 - keep[cell]
+        rest = 1.0 - gain  # keep, rounded so that the weights sum to one: f must not drift
+        for k in range(row.size):
+            row[k] = rest * row[k] + gain * target[k]

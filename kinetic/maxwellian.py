@@ -45,25 +45,30 @@ def discrete_maxwellian(U: ArrayLike, grid: VelocityGrid, time: float = 0.0) -> 
     """
     rho, u, T = primitive(np.atleast_2d(U), grid.dim)
     M = np.empty((rho.size, grid.points))
-    cell = _fill_maxwellians(rho, u, T, grid.nodes, M)
+    cell = fill_maxwellians(rho, u, T, grid.nodes, M)
     if cell >= 0:
         values = {"rho": float(rho[cell]), "u": float(u[cell]), "T": float(T[cell])}
-        raise NonPhysicalState(time, int(cell), values, "no Maxwellian on the velocity grid has it")
+        raise NonPhysicalState(time, cell, values, "no Maxwellian on the velocity grid has it")
     return M
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _fill_maxwellians(rho, u, T, v, M):  # type: ignore[no-untyped-def]
-    """Fill M (cells, points) row by row; return the first cell that failed, or -1."""
+def fill_maxwellians(rho, u, T, v, M):  # type: ignore[no-untyped-def]
+    """Write the discrete Maxwellian of each state (cells,) into the rows of M (cells, points).
+
+    Returns:
+        The first cell whose rho or T is not positive and finite, or which has no Maxwellian on the
+        nodes v; -1 if there is none.
+    """
     for cell in range(rho.size):
         physical = 0.0 < rho[cell] < np.inf and 0.0 < T[cell] < np.inf
-        if not (physical and fill_maxwellian(rho[cell], u[cell], T[cell], v, M[cell])):
+        if not (physical and _fill_maxwellian(rho[cell], u[cell], T[cell], v, M[cell])):
             return cell
     return -1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fill_maxwellian(rho, u, T, v, out):  # type: ignore[no-untyped-def]
+def _fill_maxwellian(rho, u, T, v, out):  # type: ignore[no-untyped-def]
     """Write the discrete Maxwellian of one state into `out` (points,); return whether it exists.
 
     Newton runs on c = (v - u) / sqrt(T), where the moments wanted are (1, 0, 1) and the start
@@ -79,7 +84,8 @@ def fill_maxwellian(rho, u, T, v, out):  # type: ignore[no-untyped-def]
         if decrement < LINEAR_DECREMENT:
             for k in range(out.size):
                 c = (v[k] - u) * scale
-                out[k] *= rho * scale * (1.0 + da + c * (db + c * dc2))
+                # Not g (1 + ...): numbers near one are denser below it, and mass would be lost.
+                out[k] = rho * scale * (out[k] + out[k] * (da + c * (db + c * dc2)))
             return True
         damping = 1.0 / (1.0 + decrement)
         a, b, c2 = a + damping * da, b + damping * db, c2 + damping * dc2

@@ -18,7 +18,7 @@ from kinetic.space import BOUNDARIES, SpaceGrid
 from kinetic.transport import Transport
 from kinetic.velocity import VelocityGrid
 
-MAX_CFL = 0.8
+MAX_CFL = 0.5
 # Intervals and step counts are rounded to this many digits, so that a restart, which reaches the
 # same interval by other arithmetic, takes the same steps bit for bit.
 DIGITS = 12
@@ -31,7 +31,7 @@ class Scheme:
     Args:
         time: a key of `kinetic.imex.TABLEAUX`.
         limiter: a key of `kinetic.limiters.LIMITERS`.
-        cfl: largest dt extent / dx, in (0, 0.8]; up to 0.8 `hsz2` keeps f >= 0.
+        cfl: largest dt extent / dx, in (0, 0.5], where `hsz2` keeps f >= 0.
 
     Raises:
         InvalidInput: unknown name or `cfl` out of range.

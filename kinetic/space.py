@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kinetic.errors import InvalidInput, check_choice
 
 MIN_CELLS = 4
-GHOSTS = 2
+GHOSTS = 3
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ BOUNDARIES: Mapping[str, Callable[[NDArray[np.int64], int], NDArray[np.int64]]] 
 
 
 def ghosted_rows(cells: int, boundary: str) -> NDArray[np.int64]:
-    """Return the cell that stands for each of the cells -2, ..., cells+1, shape (cells + 4,).
+    """Return the cell that stands for each of the cells -3, ..., cells + 2, shape (cells + 6,).
 
     `periodic` wraps around; `outflow` repeats the outermost cell (zero gradient).
 
