@@ -39,7 +39,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) -p no:benchmark
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest benchmarks --benchmark-only
