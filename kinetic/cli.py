@@ -105,17 +105,14 @@ def _task(label: str, command: Command, ledger: Path, tracebacks: bool) -> Calla
     def task(cfg: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
 
-        from kinetic.jobs import execute, finished
+        from kinetic.jobs import Job
 
         hydra = HydraConfig.get()
-        config, folder = _plain(cfg), Path(hydra.runtime.output_dir)
         sweep = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
         name = f"{label} #{hydra.job.num} ({','.join(hydra.overrides.task)})" if sweep else label
-        earlier = finished(config, folder) if sweep else None
-        outcome = earlier or execute(command, config, folder, tracebacks)
-        outcome.print(f"{name}: done before" if earlier else name)
+        job = Job(name, command, Path(hydra.runtime.output_dir), sweep, tracebacks)
         with ledger.open("a") as statuses:
-            statuses.write(f"{outcome.status}\n")
+            statuses.write(f"{job.run(partial(_plain, cfg))}\n")
 
     return task
 
@@ -168,10 +165,19 @@ def _register_resolvers() -> None:
 
 
 def _plain(cfg: Any) -> Configuration:
-    """Return a composed configuration as dictionaries, lists and scalars."""
-    from omegaconf import OmegaConf
+    """Return a composed configuration as dictionaries, lists and scalars.
 
-    plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    Raises:
+        InvalidInput: a value refers to another that does not exist.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        reason = str(error).partition("\n")[0]
+        raise InvalidInput(error.full_key or "configuration", "${...}", reason) from error
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 

@@ -55,27 +55,58 @@ def fingerprint(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def execute(command: Command, config: Configuration, folder: Path, tracebacks: bool) -> Outcome:
-    """Run `command`, leave results and record in `folder`, and return how it ended.
+@dataclass(frozen=True)
+class Job:
+    """One run of a command.
 
-    Bad input and non-physical states are outcomes, shown with a traceback only if `tracebacks`; a
-    defect of the program is an outcome too, and its traceback is always shown.
+    Attributes:
+        label: what its messages begin with.
+        command: what is run.
+        folder: where results and record are left.
+        resume: do not repeat a run whose record says that it is done.
+        tracebacks: show them for bad input and non-physical states too; those of a defect of the
+            program always are.
     """
-    start = time.perf_counter()
-    try:
-        status, message = DONE, command.run(config, folder)
-    except (InvalidInput, NonPhysicalState, IncompleteError) as refusal:
-        if tracebacks:
+
+    label: str
+    command: Command
+    folder: Path
+    resume: bool
+    tracebacks: bool
+
+    def run(self, configure: Callable[[], Configuration]) -> int:
+        """Run the command for the configuration that `configure` returns; return the exit status.
+
+        The outcome is printed and recorded; nothing is raised, unless the user interrupts.
+        """
+        try:
+            config = configure()
+        except InvalidInput as refusal:
+            Outcome(INVALID, str(refusal), 0.0, "").print(self.label)
+            return INVALID
+        if self.resume and (earlier := finished(config, self.folder)):
+            earlier.print(f"{self.label}: done before")
+            return DONE
+        start = time.perf_counter()
+        status, message = self._attempt(config)
+        seconds = round(time.perf_counter() - start, 3)
+        outcome = Outcome(status, message, seconds, fingerprint(config))
+        _write_record(self.folder, outcome)
+        outcome.print(self.label)
+        return status
+
+    def _attempt(self, config: Configuration) -> tuple[int, str]:
+        """Return the exit status and the message of the command."""
+        try:
+            return DONE, self.command.run(config, self.folder)
+        except (InvalidInput, NonPhysicalState, IncompleteError) as refusal:
+            if self.tracebacks:
+                traceback.print_exc()
+            message = "; ".join([str(refusal), *getattr(refusal, "__notes__", [])])
+            return INVALID if isinstance(refusal, InvalidInput) else NON_PHYSICAL, message
+        except Exception as defect:
             traceback.print_exc()
-        status = INVALID if isinstance(refusal, InvalidInput) else NON_PHYSICAL
-        message = str(refusal)
-    except Exception as defect:
-        traceback.print_exc()
-        status, message = FAILED, f"{type(defect).__name__}: {defect}"
-    seconds = round(time.perf_counter() - start, 3)
-    outcome = Outcome(status, message, seconds, fingerprint(config))
-    _write_record(folder, outcome)
-    return outcome
+            return FAILED, f"{type(defect).__name__}: {defect}"
 
 
 def finished(config: Configuration, folder: Path) -> Outcome | None:
@@ -110,6 +141,7 @@ def solve_into(
     except NonPhysicalState as failure:
         if failure.solution is not None:
             write_solution(failure.solution, path)
+            failure.add_note(f"the snapshots before it are in {path}")
         raise
     write_solution(solution, path)
     return solution

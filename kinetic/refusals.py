@@ -22,7 +22,9 @@ def explain(error: Exception, overrides: Sequence[str], valid_keys: Keys) -> Inv
         valid_keys: returns every key that may be set; called only when one is unknown.
     """
     if isinstance(error, OSError) and error.strerror is not None:
-        return InvalidInput("hydra.run.dir", error.filename, f"cannot be used: {error.strerror}")
+        folder = "sweep" if {"-m", "--multirun"} & set(overrides) else "run"
+        allowed = f"cannot be used: {error.strerror}"
+        return InvalidInput(f"hydra.{folder}.dir", error.filename, allowed)
     if options := getattr(error, "options", None):
         return _unknown_option(str(getattr(error, "missing_cfg_file", "")), options)
     if override := getattr(error, "override", None):
@@ -36,7 +38,8 @@ def explain(error: Exception, overrides: Sequence[str], valid_keys: Keys) -> Inv
         return InvalidInput(key, value, allowed)
     if "Config group override must be" in text:
         return _not_a_name(overrides)
-    return InvalidInput("overrides", " ".join(overrides), text or str(error.__cause__))
+    reason = (text or str(error.__cause__)).partition("\n    full_key")[0]
+    return InvalidInput("overrides", " ".join(overrides), reason)
 
 
 def refuse_lists(overrides: Sequence[str]) -> None:
