@@ -28,7 +28,7 @@ ComplexArray = NDArray[np.complex128]
 #: Coefficients of phi_j in powers of v.
 PHI = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [-(0.5**0.5), 0.0, 0.5**0.5]])
 #: Order of the Hermite expansion that gives the roots to start from.
-ORDER = 200
+ORDER = 60
 #: Range of the quadrature, where M < 1e-31, and its spacing relative to the distance of the pole.
 CUT, SPACING = 12.0, 0.15
 
@@ -63,7 +63,7 @@ def dispersion(lam: complex, k: float, eps: float) -> complex:
     return complex(np.linalg.det(dispersion_matrix(lam, k, eps)))
 
 
-def hermite_matrix(k: float, eps: float, order: int = ORDER) -> ComplexArray:
+def hermite_matrix(k: float, eps: float, order: int) -> ComplexArray:
     """Return the operator on the first `order` normalised Hermite functions, (order, order).
 
     v couples neighbours, v h_n = sqrt(n+1) h_(n+1) + sqrt(n) h_(n-1); all but the first three decay
@@ -85,7 +85,7 @@ def eigenvalues(k: float, eps: float) -> ComplexArray:
     """
     if not 0.0 < k * eps <= 1.0:
         raise ValueError(f"k eps = {k * eps:.3g} must lie in (0, 1]")
-    guesses = np.linalg.eigvals(hermite_matrix(k, eps))
+    guesses = np.linalg.eigvals(hermite_matrix(k, eps, ORDER))
     slowest = guesses[np.argsort(-guesses.real)][:3]
     roots = [_polish(guess, k, eps) for guess in slowest]
     return np.array(sorted(roots, key=lambda root: -root.imag))
