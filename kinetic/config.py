@@ -37,10 +37,12 @@ SEED_RANGES = {
     "test": (900_000, 2**31),
 }
 
-#: Largest problem accepted, in bytes of distribution functions held at once.
+#: Largest run accepted: time steps, and bytes of arrays held at once.
+STEP_LIMIT = 1e9
 MEMORY_LIMIT = 16 * 2**30
-#: Distribution functions that a time step holds: stages, work space and result.
+#: Arrays that a time step holds (stages, work space and result), and fields of a snapshot.
 ARRAYS_PER_STEP = 12
+FIELDS = 6
 
 seed = integer(0, 2**31 - 1)
 
@@ -144,7 +146,7 @@ class _Physics(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_memory(self.cells, self.velocity.points, ARRAYS_PER_STEP)
+        check_size(self, distributions=0)
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,7 @@ class SolveConfig(_Physics):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        stored = self.time.snapshots if self.output.distribution else 0
-        check_memory(self.cells, self.velocity.points, ARRAYS_PER_STEP + stored)
+        check_size(self, distributions=self.time.snapshots if self.output.distribution else 0)
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ class DatasetRunConfig(_Physics):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_memory(self.cells, self.velocity.points, ARRAYS_PER_STEP + self.time.snapshots)
+        check_size(self, distributions=self.time.snapshots)
         if self.problem is None:
             return
         choice(FAMILIES)("problem.name", self.problem.name)
@@ -232,14 +233,24 @@ def seed_range(value: int) -> str | None:
     return None
 
 
-def check_memory(cells: int, points: int, arrays: int) -> None:
-    """Refuse a problem whose `arrays` distribution functions in float64 exceed `MEMORY_LIMIT`.
+def check_size(config: _Physics, distributions: int) -> None:
+    """Refuse a run that would never end or that no memory would hold.
+
+    Args:
+        config: the run; its time step is cfl dx / extent.
+        distributions: number of distribution functions that are stored besides those of a step.
 
     Raises:
-        InvalidInput: under the key ``cells``, with the sizes.
+        InvalidInput: more than `STEP_LIMIT` steps, or arrays of more than `MEMORY_LIMIT` bytes.
     """
-    needed = 8 * cells * points * arrays
-    if needed > MEMORY_LIMIT:
-        sizes = f"{cells} cells x {points} velocities x {arrays} arrays"
-        allowed = f"{sizes} need {needed / 2**30:.0f} GiB; at most {MEMORY_LIMIT / 2**30:.0f} GiB"
-        raise InvalidInput("cells", cells, f"{allowed}; use fewer cells, points or snapshots")
+    cells, points, snapshots = config.cells, config.velocity.points, config.time.snapshots
+    steps = config.time.end * config.velocity.extent * cells / config.scheme.cfl
+    if steps > STEP_LIMIT:
+        allowed = f"needs {steps:.2g} time steps on these grids; at most {STEP_LIMIT:.0e}"
+        raise InvalidInput("time.end", config.time.end, allowed)
+    in_cell = points * (ARRAYS_PER_STEP + distributions) + FIELDS * snapshots
+    if 8 * cells * in_cell > MEMORY_LIMIT:
+        sizes = f"{cells} cells, {points} velocities and {snapshots} snapshots"
+        needed, most = 8 * cells * in_cell / 2**30, MEMORY_LIMIT / 2**30
+        allowed = f"{sizes} need {needed:.0f} GiB; use fewer, for at most {most:.0f} GiB"
+        raise InvalidInput("cells", cells, allowed)

@@ -164,7 +164,7 @@ def read_solution(path: str | os.PathLike[str], key: str = "path") -> xr.Dataset
     Raises:
         InvalidInput: under `key`, when the path is missing, damaged or not a solution.
     """
-    if not Path(path).exists():
+    if not os.path.exists(path):
         raise InvalidInput(key, path, "does not exist; must be a solution.zarr")
     try:
         # Format 3 only: format 2 can name a pickle codec, which runs code from the file.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -69,9 +69,12 @@ def read_problem(path: str, knudsen: float | None = None) -> InitialState | Samp
     Raises:
         InvalidInput: under ``problem.path``, when the file is missing, damaged or not allowed.
     """
-    if not Path(path).exists():
-        raise InvalidInput(KEY, path, "does not exist; must be a CSV or a solution.zarr")
-    state = read_restart(path) if Path(path).is_dir() else read_csv(path)
+    if os.path.isdir(path):
+        state: InitialState | SampledState = read_restart(path)
+    elif os.path.isfile(path):
+        state = read_csv(path)
+    else:
+        raise InvalidInput(KEY, path, "does not exist; must be a CSV file or a solution.zarr")
     if knudsen is None:
         return state
     return replace(state, knudsen=np.full_like(state.x, knudsen))

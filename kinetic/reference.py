@@ -25,6 +25,8 @@ from kinetic.velocity import VelocityGrid
 def solve(**config: Any) -> xr.Dataset:
     """Solve one problem with the kinetic equation and return its snapshots.
 
+    A run of more than two seconds shows a progress bar if standard error is a terminal.
+
     Args:
         config: the keys of `kinetic.config.SolveConfig`; groups as mappings, or as the one value
             that stands for them.
@@ -39,7 +41,7 @@ def solve(**config: Any) -> xr.Dataset:
     Example:
         >>> kinetic.solve(problem="wave", knudsen=0.1, cells=100, time={"end": 0.1})
     """
-    return run(SolveConfig.from_mapping(config))
+    return run(SolveConfig.from_mapping(config), progress=True)
 
 
 def initial_state(config: ProblemConfig, *, knudsen: float | None, cells: int) -> State:

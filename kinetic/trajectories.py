@@ -164,7 +164,7 @@ def open_store(path: Path, key: str = KEY, mode: Literal["r", "r+"] = "r") -> St
     Raises:
         InvalidInput: under `key`, when it is missing or something else.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         raise InvalidInput(key, path, "does not exist; must be a data set made by kinetic dataset")
     try:
         # Format 3 only: format 2 can name a pickle codec, which runs code from the file.

@@ -79,10 +79,12 @@ def test_instances_are_frozen() -> None:
         ({"cells": None}, "cells", "whole number"),
         ({"cells": 10**6, "velocity": {"points": 4096}}, "cells", "GiB"),
         (
-            {"cells": 10**5, "time": {"snapshots": 10**4}, "output": {"distribution": True}},
+            {"cells": 10**4, "time": {"snapshots": 10**4}, "output": {"distribution": True}},
             "cells",
             "GiB",
         ),
+        ({"cells": 10**6, "time": {"end": 1e-6, "snapshots": 10**5}}, "cells", "GiB"),
+        ({"cells": 10**5, "time": {"end": 1e4}}, "time.end", "time steps"),
         ({"time": 3}, "time", "must be a group with the keys end, snapshots"),
         ({"time": {"end": 0}}, "time.end", "must be a number from"),
         ({"time": {"end": [1]}}, "time.end", "must be a number from"),

@@ -107,9 +107,10 @@ def test_empty_or_binary_file(tmp_path: Path, content: bytes, hint: str) -> None
         read_problem(str(path))
 
 
-def test_missing_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["none.csv", "n" * 5000, "nul\0byte"])
+def test_missing_file(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInput, match="does not exist"):
-        read_problem(str(tmp_path / "none.csv"))
+        read_problem(str(tmp_path / name))
 
 
 def test_gas_that_the_velocity_grid_cannot_hold(tmp_path: Path) -> None:
