@@ -51,7 +51,7 @@ def fingerprint(config: Mapping[str, Any]) -> str:
     """Return twelve hexadecimal digits that identify a configuration of this package version."""
     from kinetic.output import package_version
 
-    text = json.dumps([package_version(), config], sort_keys=True)
+    text = json.dumps([package_version(), config])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

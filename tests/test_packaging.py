@@ -32,7 +32,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     there are not read, so a checkout installed there for development is out of sight.
     """
     folder = tmp_path_factory.mktemp("packaging")
-    python = [sys.executable, "-m"]
+    python: list[str | Path] = [sys.executable, "-m"]
     run(*python, "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
     run(*python, "venv", "--without-pip", folder / "venv", cwd=folder)
     scheme = {"base": str(folder / "venv"), "platbase": str(folder / "venv")}

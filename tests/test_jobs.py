@@ -1,0 +1,89 @@
+"""One run of a command: exit status, message and record for every way it can end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kinetic.commandline import DONE, FAILED, INVALID, NON_PHYSICAL, Command
+from kinetic.errors import InvalidInput, NonPhysicalState
+from kinetic.jobs import RECORD, IncompleteError, Job, fingerprint
+
+Capture = pytest.CaptureFixture[str]
+ENDINGS = [
+    (InvalidInput("cells", 0, "must be positive"), INVALID, "cells=0: must be positive"),
+    (NonPhysicalState(0.1, 2, {"T": -1.0}, "T < 0"), NON_PHYSICAL, "t=0.1, cell 2: T=-1: T < 0"),
+    (IncompleteError("1 of 2 failed"), NON_PHYSICAL, "1 of 2 failed"),
+    (ZeroDivisionError("oops"), FAILED, "ZeroDivisionError: oops"),
+]
+
+
+def job(folder: Path, ending: Exception | None = None, **changes: bool) -> Job:
+    """Return a job that ends with an exception, or does nothing much."""
+
+    def work(config: dict[str, Any], folder: Path) -> str:
+        if ending is not None:
+            raise ending
+        return f"cells {config['cells']}"
+
+    options = {"resume": False, "tracebacks": False} | changes
+    return Job("test", Command("work", "", "none", work), folder, **options)
+
+
+def test_a_job_that_is_done_prints_and_records_it(tmp_path: Path, capsys: Capture) -> None:
+    assert job(tmp_path).run(lambda: {"cells": 3}) == DONE
+    assert capsys.readouterr().out.startswith("test: cells 3 [")
+    record = json.loads((tmp_path / RECORD).read_text())
+    assert record["fingerprint"] == fingerprint({"cells": 3}) != fingerprint({"cells": 4})
+    assert [path.name for path in tmp_path.iterdir()] == [RECORD]
+
+
+@pytest.mark.parametrize(("ending", "status", "message"), ENDINGS)
+def test_a_job_that_fails_prints_and_records_it(
+    ending: Exception, status: int, message: str, tmp_path: Path, capsys: Capture
+) -> None:
+    assert job(tmp_path, ending).run(dict) == status
+    *before, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("test: error: ")
+    assert line.endswith(message)
+    assert bool(before) == (status == FAILED)
+    assert json.loads((tmp_path / RECORD).read_text())["status"] == status
+
+
+@pytest.mark.parametrize("ending", [ending for ending, *_ in ENDINGS])
+def test_tracebacks_are_shown_on_request(
+    ending: Exception, tmp_path: Path, capsys: Capture
+) -> None:
+    job(tmp_path, ending, tracebacks=True).run(dict)
+    assert capsys.readouterr().err.startswith("Traceback")
+
+
+def test_what_is_done_is_not_repeated(tmp_path: Path, capsys: Capture) -> None:
+    def repeat(config: dict[str, Any]) -> bool:
+        job(tmp_path, resume=True).run(lambda: config)
+        return "done before" not in capsys.readouterr().out
+
+    assert repeat({"cells": 3})
+    assert not repeat({"cells": 3})
+    assert repeat({"cells": 4})
+    assert repeat({"cells": 3})
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "[]", '{"status": 0'])
+def test_a_damaged_record_is_not_taken_for_done(
+    damage: str, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / RECORD).write_text(damage)
+    assert job(tmp_path, resume=True).run(lambda: {"cells": 3}) == DONE
+    assert "done before" not in capsys.readouterr().out
+
+
+def test_a_run_that_reads_a_file_is_repeated(tmp_path: Path, capsys: Capture) -> None:
+    data = tmp_path / "data.csv"
+    data.touch()
+    for _ in range(2):
+        job(tmp_path, resume=True).run(lambda: {"cells": 3, "problem": {"path": str(data)}})
+        assert "done before" not in capsys.readouterr().out
