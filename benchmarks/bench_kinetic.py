@@ -1,0 +1,124 @@
+"""Speed of the kinetic solver: nanoseconds per cell, velocity and stage on one core.
+
+A stage is one transport and one relaxation: `hsz2` evaluates the transport twice a step, so a step
+is counted as two stages although it relaxes three times. `make bench` prints the figures.
+"""
+
+from __future__ import annotations
+
+import timeit
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from kinetic.imex import TABLEAUX, ImexStepper
+from kinetic.limiters import LIMITERS
+from kinetic.maxwellian import maxwellian
+from kinetic.moments import Array, moments_of, primitive
+from kinetic.solver import Scheme, Solver
+from kinetic.space import SpaceGrid
+from kinetic.velocity import VelocityGrid
+
+CELLS = 100
+STEPS = 20
+GRID = VelocityGrid()
+GOAL = 15.0
+
+
+def problem(eps: float, scheme: Scheme) -> tuple[Solver, Array]:
+    space = SpaceGrid(CELLS)
+    s = np.sin(2.0 * np.pi * space.centers)[:, None]
+    f0 = maxwellian(0.6 + 0.25 * s, 0.2 * s, 0.6 - 0.25 * s, GRID.nodes)
+    return Solver(GRID, space, np.full(CELLS, eps), scheme=scheme), f0
+
+
+def advance(solver: Solver, f0: Array) -> None:
+    dt = solver.scheme.cfl * solver.space.dx / GRID.extent
+    for _ in solver.evolve(f0, end=STEPS * dt, snapshots=2):
+        pass
+
+
+def nanoseconds(benchmark: BenchmarkFixture) -> float:
+    """Best time per cell, velocity and transport evaluation of `hsz2`."""
+    stages = int(np.count_nonzero(np.any(TABLEAUX["hsz2"].matrices[0], axis=0)))
+    return float(1e9 * benchmark.stats["min"] / (STEPS * stages * CELLS * GRID.points))
+
+
+@pytest.mark.parametrize("eps", [1e-8, 1e-2, 10.0])
+@pytest.mark.parametrize("limiter", LIMITERS)
+def test_stage(benchmark: BenchmarkFixture, limiter: str, eps: float) -> None:
+    solver, f0 = problem(eps, Scheme(limiter=limiter))
+    benchmark.pedantic(advance, (solver, f0), rounds=20, warmup_rounds=2)
+    ns = nanoseconds(benchmark)
+    benchmark.extra_info["ns per cell x velocity x stage"] = ns
+    print(f"\nBGK, {limiter}, eps={eps:g}: {ns:.1f} ns per cell x velocity x stage (goal {GOAL:g})")
+
+
+def minmod(a: Array, b: Array) -> Array:
+    return np.maximum(0.0, np.minimum(a, b)) + np.minimum(0.0, np.maximum(a, b))
+
+
+def faces(f: Array) -> Array:
+    """The limiter `third` in NumPy: right face values of every cell, periodic."""
+    behind = f - np.roll(f, 1, axis=0)
+    ahead = np.roll(behind, -1, axis=0)
+    d = ahead - behind
+    curvature = minmod(d, np.roll(d, -1, axis=0))
+    ends = np.stack([np.zeros_like(f), ahead, 0.5 * (ahead - curvature)])
+    upper = np.stack([ends[0], 2.0 * behind, 0.5 * behind + 4 / 3 * np.roll(curvature, 1, axis=0)])
+    low = np.maximum(ends.min(axis=0), upper.min(axis=0))
+    high = np.minimum(ends.max(axis=0), upper.max(axis=0))
+    return f + np.clip((behind + 2.0 * ahead) / 6.0, low, high)
+
+
+def numpy_transport(f: Array, out: Array) -> None:
+    face, mirrored = faces(f), faces(f[::-1])[::-1]
+    rightward = np.roll(face, 1, axis=0) - face
+    leftward = mirrored - np.roll(mirrored, -1, axis=0)
+    out[:] = GRID.nodes * CELLS * np.where(GRID.nodes >= 0.0, rightward, leftward)
+
+
+def numpy_relaxation(eps: float) -> Callable[[Array, float, float, float], None]:
+    """BGK in NumPy; one Newton step makes the moments exact on this grid."""
+    phi = np.stack([np.ones_like(GRID.nodes), GRID.nodes, 0.5 * GRID.nodes**2], axis=-1)
+    products = (phi[:, :, None] * phi[:, None, :]).reshape(GRID.points, 9) * GRID.spacing
+
+    def relax(f: Array, step: float, correction: float, time: float) -> None:
+        U = moments_of(f, GRID)
+        rho, u, T = primitive(U)
+        M = maxwellian(rho[:, None], u[:, None], T[:, None], GRID.nodes)
+        defect = U - moments_of(M, GRID)
+        delta = np.linalg.solve((M @ products).reshape(-1, 3, 3), defect[:, :, None])[:, :, 0]
+        M *= 1.0 + delta @ phi.T
+        keep = 1.0 / ((1.0 + step / eps) * (1.0 + correction / eps**2))
+        f[:] = keep * f + (1.0 - keep) * M
+
+    return relax
+
+
+def test_numpy_version_of_the_same_step(benchmark: BenchmarkFixture) -> None:
+    eps = 1e-2
+    solver, f0 = problem(eps, Scheme())
+    count, dt = solver.steps_per(STEPS * solver.scheme.cfl * solver.space.dx / GRID.extent)
+    stepper = ImexStepper(TABLEAUX["hsz2"], numpy_transport, numpy_relaxation(eps), f0.shape)
+
+    def advance_numpy() -> Array:
+        f = f0.copy()
+        for step in range(count):
+            stepper.step(f, step * dt, dt)
+        return f
+
+    f = benchmark.pedantic(advance_numpy, rounds=5, warmup_rounds=1)
+    *_, compiled = solver.evolve(f0, end=count * dt, snapshots=2)
+    assert np.allclose(f, compiled.f, rtol=0.0, atol=1e-13)
+    ratio = benchmark.stats["min"] / best_of(20, solver, f0)
+    benchmark.extra_info["slower than Numba by"] = ratio
+    ns = nanoseconds(benchmark)
+    print(f"\nBGK in NumPy: {ns:.0f} ns per cell x velocity x stage, {ratio:.1f} times Numba")
+
+
+def best_of(rounds: int, solver: Solver, f0: Array) -> float:
+    """Best time of `advance` in seconds."""
+    return min(timeit.repeat(lambda: advance(solver, f0), number=1, repeat=rounds))
