@@ -11,6 +11,7 @@ import fcntl
 import json
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -25,6 +26,7 @@ import numpy as np
 
 from kinetic.config import DatasetRunConfig
 from kinetic.errors import InvalidInput, NonPhysicalState
+from kinetic.output import package_version
 from kinetic.progress import ProgressBar
 from kinetic.reference import run, warm_up
 from kinetic.solver import Scheme
@@ -97,9 +99,11 @@ def generate(
 
 
 def _check_same(config: DatasetRunConfig, path: Path) -> None:
-    """Refuse to continue a data set of another configuration."""
-    there = _flat(json.loads(str(open_store(path).attrs["configuration"])))
-    here = _flat(config.identity())
+    """Refuse to continue a data set of another configuration or version."""
+    attributes = open_store(path).attrs
+    there = _flat(json.loads(attributes["configuration"]))
+    there["package_version"] = attributes["package_version"]
+    here = _flat(config.identity()) | {"package_version": package_version()}
     different = [key for key in sorted(here | there) if here.get(key) != there.get(key)]
     if different:
         listed = ", ".join(f"{key}={there.get(key)} not {here.get(key)}" for key in different)
@@ -165,7 +169,7 @@ def _outcomes(
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["kinetic.dataset"])
     numbers = iter(pending)
-    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
 
         def submit(count: int) -> set[Future[tuple[int, str | None]]]:
             batch = islice(numbers, count)
@@ -179,16 +183,16 @@ def _outcomes(
             yield from (future.result() for future in done)
 
 
-def _end_with_parent() -> None:
-    """End this worker as soon as the parent does, even if that is killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+def _start_worker() -> None:
+    """Leave interrupts to the parent, and end as soon as it does, even if it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
-    def watch() -> None:
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
         wait_for([parent.sentinel])
         os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def make_trajectory(config: DatasetRunConfig, path: Path, number: int) -> tuple[int, str | None]:

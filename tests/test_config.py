@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import FrozenInstanceError
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kinetic.config import SEED_RANGES, DatasetConfig, DatasetRunConfig, SolveConfig, seed_range
 from kinetic.errors import InvalidInput
@@ -109,6 +112,20 @@ def test_refusal_names_key_and_remedy(mapping: dict, key: str, hint: str) -> Non
     assert caught.value.key == key
     assert hint in caught.value.allowed
     assert "\n" not in str(caught.value)
+
+
+LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text())
+NAMES = st.one_of(st.sampled_from([*SolveConfig().to_mapping(), "name", "end", "seed"]), st.text())
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner), max_leaves=5
+)
+
+
+@given(st.dictionaries(NAMES, VALUES))
+def test_any_mapping_is_accepted_or_refused(mapping: dict) -> None:
+    with suppress(InvalidInput):
+        config = SolveConfig.from_mapping(mapping)
+        assert SolveConfig.from_mapping(config.to_mapping()) == config
 
 
 def test_seed_ranges_are_disjoint_and_ordered() -> None:

@@ -173,8 +173,10 @@ def test_failures_are_reported_kept_and_tried_again(
     assert contents(path) == contents(straight)
 
 
-def test_grid_that_cannot_hold_the_data_is_refused(tmp_path: Path) -> None:
-    narrow = SMALL | {"velocity": {"extent": 2.0}}
+@pytest.mark.parametrize("workers", [1, 2])
+def test_grid_that_cannot_hold_the_data_is_refused(tmp_path: Path, workers: int) -> None:
+    size = {"trajectories": 4, "workers": workers}
+    narrow = SMALL | {"velocity": {"extent": 2.0}, "dataset": size}
     with pytest.raises(InvalidInput, match=r"velocity\.extent"):
         generate(narrow, tmp_path / "dataset.zarr")
 
@@ -182,6 +184,12 @@ def test_grid_that_cannot_hold_the_data_is_refused(tmp_path: Path) -> None:
 def test_other_configuration_is_refused(copy: Path) -> None:
     with pytest.raises(InvalidInput, match="cells=16 not 20"):
         generate(SMALL | {"cells": 20}, copy)
+
+
+def test_other_version_is_refused(copy: Path) -> None:
+    _set_attribute(copy, package_version="0.0.1")
+    with pytest.raises(InvalidInput, match=r"package_version=0\.0\.1 not"):
+        generate(SMALL, copy)
 
 
 def test_two_writers_are_refused(copy: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kinetic.errors import InvalidInput
 from kinetic.output import read_solution, write_solution
@@ -111,6 +114,20 @@ def test_empty_or_binary_file(tmp_path: Path, content: bytes, hint: str) -> None
 def test_missing_file(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInput, match="does not exist"):
         read_problem(str(tmp_path / name))
+
+
+PIECES = st.sampled_from(
+    [HEADER, *ROWS, "knudsen", ",", "\n", '"', "nan", "-1", "1e999", "\x00", "é"]
+)
+
+
+@given(st.one_of(st.binary(), st.lists(PIECES).map("".join).map(str.encode)))
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_file_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "problem.csv"
+    path.write_bytes(content)
+    with suppress(InvalidInput):
+        assert np.all(read_problem(str(path)).conserved()[:, 0] > 0.0)
 
 
 def test_gas_that_the_velocity_grid_cannot_hold(tmp_path: Path) -> None:
