@@ -105,15 +105,18 @@ def _fill_gaussian(a, b, c2, first, spacing, out):  # type: ignore[no-untyped-de
     peak = (-0.5 * b / c2 - first) / spacing
     k_peak = int(min(max(peak + 0.5, 0.0), float(last)))
     c = first + k_peak * spacing
-    out[k_peak] = exp(a + c * (b + c * c2))
+    g = out[k_peak] = exp(a + c * (b + c * c2))
     q = exp(2.0 * c2 * spacing * spacing)
     up = exp(spacing * (b + c2 * (2.0 * c + spacing)))
     down = exp(-spacing * (b + c2 * (2.0 * c - spacing)))
     for k in range(k_peak + 1, last + 1):
-        out[k] = out[k - 1] * up
+        g *= up
+        out[k] = g
         up *= q
+    g = out[k_peak]
     for k in range(k_peak - 1, -1, -1):
-        out[k] = out[k + 1] * down
+        g *= down
+        out[k] = g
         down *= q
 
 
