@@ -11,16 +11,11 @@ energy, and decodes them to a distribution from which every flux follows:
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from closures.closure import Closure as Closure
+from typing import Any
 
 #: Where each public name lives. They are imported on first use, so that importing `closures`, as
 #: every start of the command line does, does not load PyTorch (PEP 562).
-_PUBLIC = {
-    "Closure": "closures.closure",
-}
+_PUBLIC: dict[str, str] = {}
 
 __all__ = list(_PUBLIC)
 

@@ -1,4 +1,4 @@
-"""The command line of the closures: train, solve, compare, and the demonstration that does it all."""
+"""The command line of the closures: train, solve, compare, and a demonstration of all of them."""
 
 from __future__ import annotations
 
@@ -42,6 +42,12 @@ def _closure_entry(entry: str) -> str:
     return f"{{name:model,moments:null,path:{quote(entry)}}}"
 
 
+def _train(config: Configuration, folder: Path) -> str:
+    from closures.training import train
+
+    return str(train(config, folder))
+
+
 def _solve(config: Configuration, folder: Path) -> str:
     import closures
     from kinetic.jobs import describe_solution, solve_into
@@ -49,8 +55,25 @@ def _solve(config: Configuration, folder: Path) -> str:
     return describe_solution(solve_into(closures.solve, config, folder), folder)
 
 
+def _compare(config: Configuration, folder: Path) -> str:
+    from closures.comparison import compare
+
+    return str(compare(config, folder))
+
+
+def _demo(config: Configuration, folder: Path) -> str:
+    from closures.demo import run
+
+    return run(config, folder)
+
+
 CLOSURES = Program(
     "closures",
     "learned moment closures of kinetic equations, and their finite-volume solver",
-    (Command("solve", "advance a closed moment system", "closures_solve", _solve),),
+    (
+        Command("train", "moments and closure from a data set", "closures_train", _train),
+        Command("solve", "advance a closed moment system", "closures_solve", _solve),
+        Command("compare", "closures against the reference", "closures_compare", _compare),
+        Command("demo", "data set, training, solution and report", "closures_demo", _demo),
+    ),
 )

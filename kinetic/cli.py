@@ -191,13 +191,13 @@ def valid_keys(config: str) -> list[str]:
 
 
 def quote_paths(overrides: list[str]) -> list[str]:
-    """Quote the values of overrides ``...path=FILE`` that exist, whatever characters they hold."""
+    """Quote existing files in ``...path=`` and ``...data=``, whatever characters they hold."""
     return [_quote_path(override) for override in overrides]
 
 
 def _quote_path(override: str) -> str:
     key, equals, value = override.partition("=")
-    if equals and key.endswith("path") and value and Path(value).exists():
+    if equals and key.endswith(("path", "data")) and value and Path(value).exists():
         return f"{key}={quote(value)}"
     return override
 

@@ -31,6 +31,8 @@ COMMANDS = [
     for program, main in PROGRAMS
     for command in program.commands
 ]
+#: The commands that solve something, which therefore have cells and a collision operator.
+SOLVING = [command for command in COMMANDS if command.values[1] != "train"]
 
 Main = Callable[[list[str]], int]
 Capture = pytest.CaptureFixture[str]
@@ -74,11 +76,11 @@ def test_help_and_cfg_show_the_configuration_and_run_nothing(
 ) -> None:
     for option in (["--help"], ["--cfg", "job"]):
         assert main([command, *option]) == DONE
-        assert "cells: " in capsys.readouterr().out
+        assert "name: " in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("main", "command"), COMMANDS)
+@pytest.mark.parametrize(("main", "command"), SOLVING)
 @pytest.mark.parametrize(
     ("argument", "expected"),
     [
