@@ -1,0 +1,120 @@
+"""Functions w(c) of the scaled peculiar velocity c = (v-u)/sqrt(T) whose averages are the carried moments.
+
+    W = int f w(c) dv = rho m,      m = <w>,      <.> the average over f/rho       (everything dimensionless)
+
+All are orthonormal to each other and to 1, c, c^2 under the unit Maxwellian Mc(c) = exp(-c^2/2)/sqrt(2 pi), so
+m = 0 in equilibrium, and each has a parity under c -> -c, so a reflected gas has reflected moments.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from closures.splines import SplineBasis
+
+INVARIANTS = 3
+"""1, c and (c^2-1)/sqrt(2): the orthonormal collision invariants in D = 1."""
+
+
+def unit_maxwellian(c: Tensor) -> Tensor:
+    """Mc(c) = exp(-c^2/2)/sqrt(2 pi)."""
+    return torch.exp(-0.5 * c * c) / math.sqrt(2 * math.pi)
+
+
+def invariants(c: Tensor) -> Tensor:
+    """(1, c, (c^2-1)/sqrt 2) at nodes of any shape: (..., 3)."""
+    return torch.stack((torch.ones_like(c), c, (c * c - 1.0) * math.sqrt(0.5)), dim=-1)
+
+
+def trapezoid(extent: float, points: int) -> tuple[Tensor, Tensor]:
+    """Nodes and weights of the trapezoid rule on [-extent, extent], float64.
+
+    For a Gaussian times a smooth function its error falls faster than any power of the spacing
+    (Trefethen and Weideman, SIAM Review 56 (2014) 385).
+    """
+    c = torch.linspace(-extent, extent, points, dtype=torch.float64)
+    return c, torch.full_like(c, 2 * extent / (points - 1))
+
+
+class Features(Protocol):
+    """K functions w(c), in the two forms that the solver needs: integrated and combined."""
+
+    @property
+    def parity(self) -> Tensor:
+        """+1 (even) or -1 (odd) for each function, (K,)."""
+
+    def matrix(self, c: Tensor) -> Tensor:
+        """w_k(c_n) at nodes (n,): (n, K)."""
+
+    def integrate(self, c: Tensor, g: Tensor) -> Tensor:
+        """sum_n g_n w_k(c_n): from nodes and masses (M, n) to (M, K)."""
+
+    def combine(self, a: Tensor) -> Tensor:
+        """The function sum_k a_k w_k of coefficients (M, K), in whatever form `evaluate` reads: (M, J)."""
+
+    def evaluate(self, combined: Tensor, c: Tensor) -> Tensor:
+        """Values of combined functions (M, J) at nodes (M, n)."""
+
+
+@dataclass(frozen=True)
+class HermiteFeatures:
+    """w_k = He_n / sqrt(n!), n = 3 .. 2+K: the moments of Grad's method (not bounded).
+
+    He are the probabilists' Hermite polynomials (Grad, Comm. Pure Appl. Math. 2 (1949) 331).
+    """
+
+    count: int
+
+    @property
+    def parity(self) -> Tensor:
+        degrees = torch.arange(INVARIANTS, INVARIANTS + self.count)
+        return 1.0 - 2.0 * (degrees % 2).double()
+
+    def matrix(self, c: Tensor) -> Tensor:
+        return torch.stack([*self._polynomials(c), c], dim=-1)[..., :-1]
+
+    def integrate(self, c: Tensor, g: Tensor) -> Tensor:
+        sums = [(g * h).sum(1) for h in self._polynomials(c)]
+        return torch.stack(sums, dim=1) if sums else g.new_zeros((g.shape[0], 0))
+
+    def combine(self, a: Tensor) -> Tensor:
+        return a
+
+    def evaluate(self, combined: Tensor, c: Tensor) -> Tensor:
+        out = torch.zeros_like(c)
+        for k, h in enumerate(self._polynomials(c)):
+            out = out + combined[:, k : k + 1] * h
+        return out
+
+    def _polynomials(self, c: Tensor) -> list[Tensor]:
+        """h_n = He_n/sqrt(n!) by h_{n+1} = (c h_n - sqrt(n) h_{n-1}) / sqrt(n+1), from n = 3."""
+        h = [torch.ones_like(c), c]
+        for n in range(1, INVARIANTS + self.count - 1):
+            h.append((c * h[n] - math.sqrt(n) * h[n - 1]) / math.sqrt(n + 1))
+        return h[INVARIANTS:]
+
+
+@dataclass(frozen=True)
+class SplineFeatures:
+    """Bounded w: cubic splines with coefficients (basis.size, K), constant beyond [-L, L]."""
+
+    basis: SplineBasis
+    coefficients: Tensor
+    parity: Tensor
+
+    def matrix(self, c: Tensor) -> Tensor:
+        return self.basis.matrix(c) @ self.coefficients
+
+    def integrate(self, c: Tensor, g: Tensor) -> Tensor:
+        return self.basis.integrate(c, g) @ self.coefficients
+
+    def combine(self, a: Tensor) -> Tensor:
+        return a @ self.coefficients.T
+
+    def evaluate(self, combined: Tensor, c: Tensor) -> Tensor:
+        return self.basis.evaluate(combined, c)

@@ -1,0 +1,62 @@
+"""Uniform cubic B-splines on [-L, L], continued by constants: the bounded functions that are learned.
+
+    S(c) = sum_b s_b B_b(c),    B_b the cubic B-spline of the uniform knots c_b = -L + (b-1) h    (dimensionless c)
+
+At each c four basis functions are non-zero, with the weights (t in [0,1] the place inside the knot interval)
+(1-t)^3/6, (3t^3-6t^2+4)/6, (-3t^3+3t^2+3t+1)/6, t^3/6 (de Boor, A Practical Guide to Splines, ch. IX).
+Two operations are all that the solver needs, and neither grows with the number of learned functions:
+`integrate` deposits weighted nodes on the basis (the adjoint), `evaluate` reads a spline off at given nodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SplineBasis:
+    """Cubic B-splines with `intervals` equal knot intervals on [-extent, extent].
+
+    Arguments beyond the interval are moved to its nearest end, so every spline is bounded by its
+    largest coefficient.
+    """
+
+    extent: float = 6.0
+    intervals: int = 48
+
+    @property
+    def size(self) -> int:
+        """Number of basis functions, intervals + 3."""
+        return self.intervals + 3
+
+    def locate(self, c: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """First of the four active basis functions at `c`, and their four weights; shapes of `c`."""
+        s = (c.clamp(-self.extent, self.extent) + self.extent) * (self.intervals / (2 * self.extent))
+        first = s.detach().floor().clamp_(max=self.intervals - 1)
+        t = s - first
+        r = 1.0 - t
+        t2, r2 = t * t, r * r
+        w0, w3 = r2 * r / 6.0, t2 * t / 6.0
+        w1 = 2.0 / 3.0 - t2 * (1.0 - 0.5 * t)
+        return first.long(), (w0, w1, 1.0 - w0 - w1 - w3, w3)
+
+    def matrix(self, c: Tensor) -> Tensor:
+        """B_b(c_n) for nodes `c` (n,): dense (n, size)."""
+        eye = torch.ones((c.shape[0], 1), dtype=c.dtype, device=c.device)
+        return self.integrate(c[:, None], eye)
+
+    def integrate(self, c: Tensor, g: Tensor) -> Tensor:
+        """sum_n g_n B_b(c_n): from nodes and masses (M, n) to (M, size)."""
+        first, weights = self.locate(c)
+        out = torch.zeros((c.shape[0], self.size), dtype=g.dtype, device=g.device)
+        for p, w in enumerate(weights):
+            out = out.scatter_add(1, first + p, g * w)
+        return out
+
+    def evaluate(self, s: Tensor, c: Tensor) -> Tensor:
+        """S(c) of the splines with coefficients `s` (M, size) at nodes (M, n)."""
+        first, weights = self.locate(c)
+        return sum(torch.gather(s, 1, first + p) * w for p, w in enumerate(weights))  # type: ignore[return-value]
