@@ -15,7 +15,12 @@ from typing import Any
 
 #: Where each public name lives. They are imported on first use, so that importing `closures`, as
 #: every start of the command line does, does not load PyTorch (PEP 562).
-_PUBLIC: dict[str, str] = {}
+_PUBLIC: dict[str, str] = {
+    "solve": "closures.solution",
+    "load": "closures.library",
+    "compare": "closures.comparison",
+    "train": "closures.training",
+}
 
 __all__ = list(_PUBLIC)
 

@@ -40,6 +40,12 @@ def conduct(U: Tensor, mean_free_time: Tensor, dt: Tensor, dx: float, boundary: 
     return torch.stack((rho, U[..., 1], U[..., 2] + change), dim=-1)
 
 
+def conducted_heat(rho: Tensor, T: Tensor, mean_free_time: Tensor, dx: float, boundary: str) -> Tensor:
+    """q = -kappa d_x T at the faces, (B, N+1), of rho, T and eps/nu (B, N)."""
+    Q = _flux_matrix(1.5 * rho * T * mean_free_time, dx, boundary)
+    return torch.einsum("bij,bj->bi", Q, T)
+
+
 def _flux_matrix(kappa: Tensor, dx: float, boundary: str) -> Tensor:
     """Q with q = Q T at the N+1 faces, q_(j+1/2) = -kappa_(j+1/2) (T_(j+1) - T_j)/dx: (B, N+1, N)."""
     B, N = kappa.shape

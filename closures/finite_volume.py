@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from closures.closure import Frame, MomentClosure
-from closures.conduction import conduct
+from closures.conduction import conduct, conducted_heat
 from closures.limiters import LIMITERS
 from kinetic.collisions import BGK
 from kinetic.imex import TABLEAUX, ImexTableau
@@ -94,11 +94,11 @@ class Faces:
 
 
 class Failure(ArithmeticError):
-    """Some trajectories cannot go on: `cells` (rows of the batch), `reason`, and `state`."""
+    """Some trajectories cannot go on: at `cells` (rows of the batch), with these rho, u, T, for `reason`."""
 
-    def __init__(self, cells: Tensor, state: State, reason: str) -> None:
+    def __init__(self, cells: Tensor, frame: Frame, reason: str) -> None:
         super().__init__(reason)
-        self.cells, self.state, self.reason = cells, state, reason
+        self.cells, self.frame, self.reason = cells, frame, reason
 
 
 class FiniteVolume:
@@ -197,7 +197,7 @@ class FiniteVolume:
                 velocities, rate = face.into_cells()
                 v.append(velocities)
                 g.append(r.expand(-1, self.cells, -1).reshape(-1, 1) * rate)
-        frame = self._physical(Frame.of(U), stages[-1])
+        frame = self._physical(Frame.of(U))
         m = self.closure.encode(frame, torch.cat(v, 1), torch.cat(g, 1))
         return State(U, m, stages[-1].theta)
 
@@ -227,14 +227,14 @@ class FiniteVolume:
         state = State(U, m, theta)
         if not converged.all():
             cells = torch.nonzero(~converged)[:, 0]
-            raise Failure(cells, state, "no distribution of the closure has these moments")
+            raise Failure(cells, state.frame, "no distribution of the closure has these moments")
         return state
 
-    def _physical(self, frame: Frame, state: State) -> Frame:
+    def _physical(self, frame: Frame) -> Frame:
         good = (frame.rho > 0) & (frame.T > 0) & torch.isfinite(frame.u)
         if not good.all():
             cells = torch.nonzero(~good)[:, 0]
-            raise Failure(cells, state, "density or temperature is not positive")
+            raise Failure(cells, frame, "density or temperature is not positive")
         return frame
 
     def _faces(self, state: State, dt: Tensor) -> Faces:
@@ -262,6 +262,18 @@ class FiniteVolume:
         face = (f[2] + self._limit(behind, ahead, d_behind, d_ahead)).clamp(min=0.0)
         positivity = self.scheme.tableau.positivity
         return torch.minimum(face, f[2] * (positivity / courant)) if positivity else face
+
+    def heat_flux(self, state: State) -> Tensor:
+        """q = 1/2 int (v-u)^3 f dv of the cells (M, 1), conducted heat included."""
+        frame = state.frame
+        _, mass = self.closure.particles(frame, state.theta)
+        q = 0.5 * frame.T**1.5 * (mass * self.closure.c**3).sum(1)
+        if self.closure.conductivity:
+            T = frame.T.view_as(self.knudsen)
+            mean_free_time = self.knudsen / self._frequency(frame).view_as(self.knudsen)
+            conducted = conducted_heat(frame.rho.view_as(T), T, mean_free_time, self.dx, self.boundary)
+            q = q + (0.5 * (conducted[:, 1:] + conducted[:, :-1])).flatten()
+        return q[:, None]
 
     def _frequency(self, frame: Frame) -> Tensor:
         p, q = self.collision.exponents

@@ -40,6 +40,7 @@ REQUIRED: dict[str, tuple[tuple[str, ...], str]] = {
 OPTIONAL: dict[str, tuple[tuple[str, ...], str]] = {
     "distribution": (("time", "x", "v"), "distribution function f"),
     "moments": (("time", "x", "k"), "moments W carried by the closure"),
+    "momentum": (("time", "x"), "rho u, to the bit, for a closure to restart from"),
 }
 COORDINATES = {
     "time": "time",
