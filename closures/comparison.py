@@ -1,0 +1,294 @@
+"""Closures against the kinetic reference on many cases: metrics.json, figures and report.
+
+A comparison changes the closure and nothing else: every case starts from the same distribution, on
+the same cells, with the same collisions, boundary and final time as its reference.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from operator import itemgetter
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import torch
+import xarray as xr
+from rich.console import Console
+from rich.progress import Progress
+
+from closures.closure import MomentClosure
+from closures.library import ClosureConfig, parse
+from closures.metrics import errors
+from closures.outcomes import REFERENCE, Case, Comparison, Outcome, percent, summarise
+from closures.report.page import write_report
+from closures.solution import run_batch
+from kinetic.collisions import BGK
+from kinetic.config import FAMILIES, OutputConfig, ProblemConfig, SolveConfig, seed
+from kinetic.config import _Physics as Physics
+from kinetic.errors import InvalidInput, NonPhysicalState
+from kinetic.options import Options, choice, integer, several, text
+from kinetic.problems import InitialState, problem
+from kinetic.reference import run, warm_up
+from kinetic.solver import Scheme
+
+Result = xr.Dataset | Exception
+
+
+@dataclass(frozen=True)
+class CompareOptions(Options):
+    """Which closures are compared, on which cases.
+
+    A closure is a name, a name and a number of moments (``hermite-3``), or a model's directory.
+    Case i of a family has the seed ``seed + i``.
+    """
+
+    PREFIX: ClassVar[str] = "compare"
+
+    closures: Annotated[tuple[str, ...], several(text)] = (
+        "euler",
+        "navier_stokes",
+        "hermite-3",
+        "hermite-6",
+        "entropy-6",
+        "entropy-9",
+    )
+    families: Annotated[tuple[str, ...], several(choice(FAMILIES))] = ("wave", "mix", "transition")
+    cases: Annotated[int, integer(1, 1_000_000)] = 50
+    seed: Annotated[int, seed] = 900_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        seed("compare.seed", self.seed + self.cases - 1)
+        if REFERENCE in self.closures:
+            raise InvalidInput("compare.closures", REFERENCE, "the reference is always included")
+
+
+@dataclass(frozen=True)
+class CompareConfig(Physics):
+    """Everything that defines a comparison (``closures compare``).
+
+    ``closure.moments`` belongs to the closures that are named without a number.
+    """
+
+    closure: ClosureConfig = field(default_factory=ClosureConfig)
+    compare: CompareOptions = field(default_factory=CompareOptions)
+
+    def draw(self) -> list[Case]:
+        """Draw the cases, family by family."""
+        return [
+            Case(
+                family, number, problem(family, seed=number, knudsen=self.knudsen, cells=self.cells)
+            )
+            for family in self.compare.families
+            for number in range(self.compare.seed, self.compare.seed + self.compare.cases)
+        ]
+
+    def reference(self, case: Case, distribution: bool) -> SolveConfig:
+        """Return the configuration of the reference solution of a case."""
+        return SolveConfig(
+            **{item.name: getattr(self, item.name) for item in fields(Physics)},
+            problem=ProblemConfig(case.family, case.seed),
+            output=OutputConfig(distribution),
+        )
+
+
+def compare(
+    config: CompareConfig | Mapping[str, Any], folder: str | os.PathLike[str], progress: bool = True
+) -> Comparison:
+    """Compare closures with the reference; write metrics.json, figures and report to `folder`.
+
+    A closure that fails in a case stops nothing else: the failure is counted, with its reason.
+
+    Args:
+        config: what to compare; a mapping is read by `CompareConfig.from_mapping`.
+        folder: directory of the results.
+        progress: tell standard error how far it is: in lines, and a bar on a terminal.
+
+    Raises:
+        InvalidInput: the configuration is not allowed, or names a closure that does not exist.
+    """
+    if not isinstance(config, CompareConfig):
+        config = CompareConfig.from_mapping(config)
+    closures = {spec: parse(spec, config.closure.moments) for spec in config.compare.closures}
+    warm_up(Scheme(config.scheme.time, config.scheme.limiter, config.scheme.cfl))
+    runner = _Runner(config, closures, _Announcer(progress))
+    outcomes = tuple(runner.outcomes())
+    threads = torch.get_num_threads()
+    comparison = Comparison(Path(folder), config.to_mapping(), closures, outcomes, threads)
+    comparison.folder.mkdir(parents=True, exist_ok=True)
+    comparison.write()
+    write_report(comparison)
+    return comparison
+
+
+def showcases(cases: Sequence[Case]) -> list[Case]:
+    """Choose the cases to draw: one for each decade of eps that occurs, and one with eps(x).
+
+    The families that a decade has take turns from one decade to the next.
+    """
+    decades: dict[int, list[tuple[float, Case]]] = {}
+    for case in cases:
+        if case.knudsen is not None:
+            exponent = math.log10(case.knudsen)
+            decade = math.floor(exponent)
+            decades.setdefault(decade, []).append((abs(exponent - decade - 0.5), case))
+    chosen = [_central(decades[decade], turn) for turn, decade in enumerate(sorted(decades))]
+    return chosen + [case for case in cases if case.knudsen is None][:1]
+
+
+def _central(candidates: Sequence[tuple[float, Case]], turn: int) -> Case:
+    """Return the case nearest to the middle of its decade, of the family whose turn it is."""
+    families = list(dict.fromkeys(case.family for _, case in candidates))
+    family = families[turn % len(families)]
+    return min((one for one in candidates if one[1].family == family), key=itemgetter(0))[1]
+
+
+class _Announcer:
+    """Says how far a comparison is: a line for each closure and family, and a bar on a terminal."""
+
+    def __init__(self, enabled: bool) -> None:
+        self._console = Console(stderr=True, quiet=not enabled)
+        self._bar = Progress(
+            console=self._console, transient=True, disable=not self._console.is_terminal
+        )
+
+    @contextmanager
+    def total(self, solutions: int) -> Iterator[None]:
+        """Show the bar for so many solutions."""
+        with self._bar:
+            self._bar.add_task("solutions", total=solutions)
+            yield
+
+    def advance(self, solutions: int = 1) -> None:
+        """Move the bar."""
+        for task in self._bar.task_ids:
+            self._bar.advance(task, solutions)
+
+    def report(self, outcomes: Sequence[Outcome]) -> None:
+        """Print the line of one closure in one family."""
+        summary, first = summarise(outcomes), outcomes[0]
+        line = (
+            f"{first.case.family}: {first.closure}: {summary['cases']} cases, "
+            f"{summary['failed']} failed, mean error {percent(summary)}"
+        )
+        if summary["seconds"] is not None:
+            line += f", {1e3 * summary['seconds']:.3g} ms a case"
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """Solves the cases of a comparison in order."""
+
+    config: CompareConfig
+    closures: Mapping[str, MomentClosure]
+    announcer: _Announcer
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Yield the outcomes family by family, those of the reference first."""
+        cases = self.config.draw()
+        shown = {case.name for case in showcases(cases)}
+        with self.announcer.total(len(cases) * (1 + len(self.closures))):
+            for family in self.config.compare.families:
+                yield from self._family([case for case in cases if case.family == family], shown)
+
+    def _family(self, cases: list[Case], shown: set[str]) -> Iterator[Outcome]:
+        references = [self._reference(case, case.name in shown) for case in cases]
+        for closure, results in self._solutions(cases, references):
+            outcomes = [
+                judge(case, closure, result, reference, keep=case.name in shown)
+                for case, result, reference in zip(cases, results, references, strict=True)
+            ]
+            self.announcer.report(outcomes)
+            yield from outcomes
+
+    def _reference(self, case: Case, distribution: bool) -> Result:
+        """Solve with the kinetic equation, one case at a time so that its seconds are its own."""
+        try:
+            solution = run(self.config.reference(case, distribution))
+        except NonPhysicalState as failure:
+            return failure
+        finally:
+            self.announcer.advance()
+        return self._at_shown_times(solution)
+
+    def _solutions(
+        self, cases: list[Case], references: list[Result]
+    ) -> Iterator[tuple[str, list[Result]]]:
+        """Yield the solutions of the reference, and of each closure, which solves all at once."""
+        yield REFERENCE, references
+        for spec, closure in self.closures.items():
+            yield spec, self._batch(closure, [case.state for case in cases])
+            self.announcer.advance(len(cases))
+
+    def _batch(self, closure: MomentClosure, states: list[InitialState]) -> list[Result]:
+        config = self.config
+        try:
+            results = run_batch(
+                closure,
+                states,
+                end=config.time.end,
+                snapshots=config.time.snapshots,
+                collision=BGK(config.collision.frequency, config.collision.omega),
+                boundary=config.boundary,
+                scheme=config.scheme,
+            )
+        except (ArithmeticError, RuntimeError) as failure:
+            # The closure did not even fail case by case: its cases are lost, no others are.
+            return [failure] * len(states)
+        return [self._at_shown_times(result) for result in results]
+
+    def _at_shown_times(self, result: Result) -> Result:
+        """Keep the snapshots that figures show: the first, the middle and the last."""
+        count = self.config.time.snapshots
+        shown = sorted({0, count // 2, count - 1})
+        if isinstance(result, xr.Dataset):
+            return result.isel(time=shown)
+        if isinstance(result, NonPhysicalState) and result.solution is not None:
+            reached = [i for i in shown if i < result.solution.sizes["time"]]
+            result.solution = result.solution.isel(time=reached)
+        return result
+
+
+def judge(
+    case: Case, closure: str, result: Result, reference: Result, *, keep: bool = False
+) -> Outcome:
+    """Return the outcome of a solution, or of the failure to find one, against its reference.
+
+    Args:
+        case: what was solved.
+        closure: by what.
+        result: its solution, or why there is none.
+        reference: the reference solution, or why there is none.
+        keep: whether the outcome holds the solution.
+    """
+    if isinstance(result, Exception):
+        solution: xr.Dataset | None = getattr(result, "solution", None)
+        reason: str | None = str(result)
+        values = None
+    else:
+        solution = result
+        values, reason = _errors(result, reference)
+    return Outcome(
+        case,
+        closure,
+        errors=values,
+        seconds=None if solution is None else float(solution.attrs["solver_seconds"]),
+        reason=reason,
+        failed_at=result.time if isinstance(result, NonPhysicalState) else None,
+        solution=solution if keep else None,
+    )
+
+
+def _errors(solution: xr.Dataset, reference: Result) -> tuple[dict[str, float] | None, str | None]:
+    """Return the errors, or why there are none."""
+    if isinstance(reference, Exception):
+        return None, f"the reference failed: {reference}"
+    values = errors(solution, reference)
+    if not all(map(math.isfinite, values.values())):
+        return None, "the solution is not finite"
+    return values, None

@@ -1,0 +1,187 @@
+"""Figures of a whole comparison: errors against the Knudsen number, learned moments, training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+
+from closures.metrics import FIELDS, Array
+from closures.outcomes import Comparison, Outcome
+from closures.report.style import SYMBOLS, Drawing, Look, blank, legend, outer_labels
+
+#: Range of c = (v - u) / sqrt(T) in which w(c) is drawn.
+REACH = 5.0
+#: The |c| that set the scale.
+CORE = 3.0
+
+
+def error_figure(comparison: Comparison, looks: Mapping[str, Look]) -> Drawing:
+    """Draw the error of every case against its Knudsen number, with medians of each decade.
+
+    A family whose Knudsen number varies in x, or is the same in all cases, is drawn by closure.
+    """
+    families = comparison.families
+    size = (3.5 * len(families) + 0.9, 2.5 * len(FIELDS) + 0.9)
+    figure, axes = blank(len(FIELDS), len(families), size, sharex="col", sharey="row")
+    for panels, name in zip(axes, FIELDS, strict=True):
+        panels[0].set_ylabel(f"relative error of {SYMBOLS[name]}")
+        for axis, family in zip(panels, families, strict=True):
+            outcomes = {closure: comparison.of(closure, family) for closure in comparison.closures}
+            axis.set_yscale("log")
+            draw = _against_knudsen if _has_axis(outcomes) else _by_closure
+            draw(axis, outcomes, name, looks)
+    for axis, family in zip(axes[0], families, strict=True):
+        axis.set_title(family)
+    legend(figure, [looks[closure].handle() for closure in comparison.closures])
+    caption = (
+        "Relative L2 error over x at the last time. Each dot is a case; lines join the medians of "
+        "the decades of ε, bars are medians over a family whose ε varies in x or is the same in "
+        "all cases. Crosses at the upper edge are cases that failed."
+    )
+    return Drawing("errors", "Error against Knudsen number", caption, figure)
+
+
+def _has_axis(outcomes: Mapping[str, Sequence[Outcome]]) -> bool:
+    """Whether the cases have constant Knudsen numbers that differ."""
+    numbers = {one.case.knudsen for group in outcomes.values() for one in group}
+    return None not in numbers and len(numbers) > 1
+
+
+def _points(outcomes: Sequence[Outcome], name: str) -> Array:
+    """Return the error of each case, NaN where it failed; zero, which has no logarithm, as NaN."""
+    values = [math.nan if one.errors is None else one.errors[name] or math.nan for one in outcomes]
+    return np.array(values)
+
+
+def _against_knudsen(
+    axis: Axes, outcomes: Mapping[str, Sequence[Outcome]], name: str, looks: Mapping[str, Look]
+) -> None:
+    axis.set_xscale("log")
+    axis.set_xlabel(rf"{SYMBOLS['knudsen']}" if name == FIELDS[-1] else "")
+    eps = np.array([one.case.knudsen for one in next(iter(outcomes.values()))], float)
+    for row, (closure, group) in enumerate(outcomes.items()):
+        values, look = _points(group, name), looks[closure]
+        axis.scatter(eps, values, s=9, color=look.color, alpha=0.45, linewidths=0)
+        axis.plot(*decade_medians(eps, values), **look.line(lw=1.8), marker="o", ms=4)
+        failed = np.array([one.failed for one in group])
+        _mark_failures(axis, eps[failed], look, row)
+    axis.set_xlim(*whole_decades(eps))
+
+
+def whole_decades(eps: Array) -> tuple[float, float]:
+    """Return the powers of ten between which all of eps lies."""
+    exponents = np.log10(eps)
+    return 10.0 ** np.floor(exponents.min()), 10.0 ** np.ceil(exponents.max())
+
+
+def decade_medians(eps: Array, values: Array) -> tuple[Array, Array]:
+    """Return the medians of eps and of the finite values in each decade of eps that has any."""
+    known = np.isfinite(values)
+    eps, values = eps[known], values[known]
+    decades = np.floor(np.log10(eps))
+    middle = [
+        (np.median(eps[decades == decade]), np.median(values[decades == decade]))
+        for decade in np.unique(decades)
+    ]
+    x, y = np.array(middle).reshape(-1, 2).T
+    return x, y
+
+
+def _by_closure(
+    axis: Axes, outcomes: Mapping[str, Sequence[Outcome]], name: str, looks: Mapping[str, Look]
+) -> None:
+    for place, (closure, group) in enumerate(outcomes.items()):
+        values, look = _points(group, name), looks[closure]
+        # Spread evenly in the order of the cases: nothing random in a figure.
+        x = place + np.linspace(-0.3, 0.3, len(group) + 2)[1:-1]
+        axis.scatter(x, values, s=9, color=look.color, alpha=0.45, linewidths=0)
+        if np.isfinite(values).any():
+            median = np.nanmedian(values)
+            axis.plot([place - 0.36, place + 0.36], [median, median], **look.line(lw=2.4))
+        _mark_failures(axis, x[[one.failed for one in group]], look, row=0)
+    axis.set_xticks(range(len(outcomes)), [looks[closure].label for closure in outcomes])
+    for label in axis.get_xticklabels():
+        label.set(rotation=35, ha="right", rotation_mode="anchor")
+    axis.set_xlim(-0.6, len(outcomes) - 0.4)
+
+
+def _mark_failures(axis: Axes, x: Array, look: Look, row: int) -> None:
+    """Put crosses at the upper edge of a panel, a row for each closure."""
+    (crosses,) = axis.plot(
+        x,
+        np.full(len(x), 0.98 - 0.035 * row),
+        transform=axis.get_xaxis_transform(),
+        color=look.color,
+        ls="",
+        marker="x",
+        ms=5,
+        clip_on=False,
+    )
+    crosses.set_in_layout(False)
+
+
+def features_figure(name: str, closure: Any, look: Look) -> Drawing:
+    """Draw the learned functions w(c) of a closure, odd ones above even ones."""
+    c = np.linspace(-REACH, REACH, 481)
+    with torch.no_grad():
+        w = closure.features.matrix(torch.as_tensor(c)).numpy()
+    parity = closure.features.parity.numpy()
+    kinds = [(label, w[:, parity == sign]) for label, sign in (("odd", -1), ("even", 1))]
+    kinds = [(label, values) for label, values in kinds if values.shape[1]]
+    columns = max(values.shape[1] for _, values in kinds)
+    size = (2.1 * columns + 0.7, 1.9 * len(kinds) + 0.7)
+    figure, axes = blank(len(kinds), columns, size, sharex=True, sharey=True)
+    for panels, (label, values) in zip(axes, kinds, strict=True):
+        panels[0].set_ylabel(f"$w(c)$, {label}")
+        for k, axis in enumerate(panels):
+            _draw_feature(axis, c, values[:, k : k + 1], look)
+    shown = max(float(np.abs(values[np.abs(c) <= CORE]).max()) for _, values in kinds)
+    axes[0, 0].set(xlim=(-REACH, REACH), ylim=(-1.1 * shown, 1.1 * shown))
+    figure.supxlabel("$c = (v - u) / \\sqrt{T}$", fontsize=10)
+    caption = (
+        "The functions of the scaled peculiar velocity whose averages this closure carries, "
+        "orthonormal under the unit Maxwellian, which is drawn in grey (not to scale). What leaves "
+        f"the panels does so beyond |c| = {CORE:g}, where there is hardly any gas."
+    )
+    return Drawing(f"moments-{name}", f"Moments of {look.label}", caption, figure)
+
+
+def _draw_feature(axis: Axes, c: Array, values: Array, look: Look) -> None:
+    """Draw one function over the unit Maxwellian, or hide a panel without one."""
+    if values.shape[1] == 0:
+        axis.set_visible(False)
+        return
+    maxwellian = 0.3 * np.exp(-0.5 * c * c)
+    axis.fill_between(
+        c, maxwellian, color="#E6E9ED", lw=0, transform=axis.get_xaxis_transform(), zorder=0
+    )
+    axis.axhline(0.0, color="#8A8F98", lw=0.6)
+    axis.plot(c, values[:, 0], color=look.color, lw=1.6)
+
+
+def training_figure(
+    histories: Mapping[str, Mapping[str, Any]], looks: Mapping[str, Look]
+) -> Drawing:
+    """Draw the loss of each closure while it was trained, on training and on validation data."""
+    figure, axes = blank(1, len(histories), (3.9 * len(histories) + 0.6, 3.2), sharey=True)
+    for axis, (closure, history) in zip(axes[0], histories.items(), strict=True):
+        look = looks[closure]
+        axis.semilogy(
+            history["step"], history["train"], **look.line(lw=0.9, alpha=0.55), label="training"
+        )
+        axis.semilogy(
+            history["step"], history["validation"], **look.line(lw=1.9), label="validation"
+        )
+        axis.set_title(look.label)
+        axis.legend(loc="upper right")
+    axes[0, 0].set_ylabel(r"$E[\mathrm{KL}(f\,\|\,\hat f)]$")
+    outer_labels(axes, "step")
+    caption = (
+        "Mean Kullback-Leibler divergence of the reconstruction while the moments were learned."
+    )
+    return Drawing("training", "Training", caption, figure)

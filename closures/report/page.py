@@ -1,0 +1,165 @@
+"""The page of a comparison: one file with its tables, text and figures, that needs no other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from closures.closure import MomentClosure
+from closures.library import LearnedClosure
+from closures.outcomes import REFERENCE, Comparison, Outcome, versions
+from closures.report.figures import error_figure, features_figure, training_figure
+from closures.report.profiles import Showcase, distributions, profiles
+from closures.report.reconstruction import samples
+from closures.report.style import Drawing, Look, looks, settings
+from closures.report.tables import accuracy, flat
+from kinetic.config import seed_range
+from kinetic.output import package_version
+
+TEMPLATE = "template.html.j2"
+TITLES = {
+    "euler": "Euler",
+    "navier_stokes": "Navier–Stokes",
+    "hermite": "Hermite",
+    "entropy": "entropy",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: an anchor, a heading, a sentence on what is in it, and figures."""
+
+    anchor: str
+    heading: str
+    text: str
+    drawings: list[Drawing]
+
+
+def write_report(comparison: Comparison) -> Path:
+    """Write figures/ and report.html to the folder of a comparison; return the path of the page."""
+    folder = comparison.folder / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    appearance = looks(labels(comparison.closures))
+    with settings():
+        parts = [
+            {"section": section, "svgs": [Markup(one.save(folder)) for one in section.drawings]}
+            for section in sections(comparison, appearance)
+        ]
+    path = comparison.folder / "report.html"
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(_render(comparison, appearance, parts), encoding="utf-8")
+    return partial.replace(path)
+
+
+def labels(closures: Mapping[str, MomentClosure]) -> dict[str, str]:
+    """Return a label for each closure; those that would share one keep their names as given."""
+    short = {spec: _label(spec, closure.moments) for spec, closure in closures.items()}
+    often = Counter(short.values())
+    return {spec: spec if often[name] > 1 else name for spec, name in short.items()}
+
+
+def _label(spec: str, moments: int) -> str:
+    name = TITLES.get(spec.partition("-")[0], Path(spec).name)
+    return f"{name}, K = {moments}" if moments else name
+
+
+def sections(comparison: Comparison, appearance: Mapping[str, Look]) -> Iterator[Section]:
+    """Yield the parts of the page that have figures, as they are drawn."""
+    text = "How the error depends on the Knudsen number, that is, on the rarefaction of the gas."
+    yield Section(
+        "errors", "Error and Knudsen number", text, [error_figure(comparison, appearance)]
+    )
+    text = "Cases at several Knudsen numbers: the fields in time, and the distribution at the end."
+    drawings = [
+        one for show in showcases(comparison) for one in _case(show, comparison, appearance)
+    ]
+    yield Section("cases", "Profiles and distributions", text, drawings)
+    learned = {
+        spec: closure
+        for spec, closure in comparison.closures.items()
+        if isinstance(closure, LearnedClosure)
+    }
+    text = "What the learned closures carry besides density, momentum and energy."
+    drawings = [
+        features_figure(_slug(spec), one, appearance[spec]) for spec, one in learned.items()
+    ]
+    yield Section("moments", "Learned moments", text, drawings)
+    histories = {spec: closure.history for spec, closure in learned.items() if closure.history}
+    text = "How the learned closures were trained."
+    drawings = [training_figure(histories, appearance)] if histories else []
+    yield Section("training", "Training", text, drawings)
+
+
+def showcases(comparison: Comparison) -> list[Showcase]:
+    """Return the cases that are drawn: those whose reference was kept, by Knudsen number."""
+    kept = [
+        one.case
+        for one in comparison.outcomes
+        if one.closure == REFERENCE and one.solution is not None and not one.failed
+    ]
+    outcomes: dict[str, dict[str, Outcome]] = {case.name: {} for case in kept}
+    for one in comparison.outcomes:
+        if one.case.name in outcomes:
+            outcomes[one.case.name][one.closure] = one
+    kept.sort(key=lambda case: (case.knudsen is None, case.knudsen))
+    return [Showcase(case, outcomes[case.name]) for case in kept]
+
+
+def _case(show: Showcase, comparison: Comparison, appearance: Mapping[str, Look]) -> list[Drawing]:
+    closures = {spec: one for spec, one in comparison.closures.items() if one.moments}
+    chosen = samples(closures, show.reference.isel(time=-1))
+    return [profiles(show, appearance), distributions(show, chosen, appearance)]
+
+
+def _slug(spec: str) -> str:
+    """Return a name for files: the letters, digits, - and _ of a closure's name."""
+    return "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in spec).strip("-")
+
+
+def _render(
+    comparison: Comparison, appearance: Mapping[str, Look], parts: list[dict[str, Any]]
+) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(TEMPLATE).render(
+        closures=list(comparison.closures),
+        configuration=dict(flat(comparison.configuration)),
+        end=f"{comparison.configuration['time']['end']:g}",
+        facts=_facts(comparison),
+        failures=[one for one in comparison.outcomes if one.failed],
+        looks=appearance,
+        parts=[part for part in parts if part["svgs"]],
+        tables=accuracy(comparison),
+        threads=comparison.threads,
+        versions={"kinetic-closures": package_version()} | versions(),
+    )
+
+
+def _facts(comparison: Comparison) -> dict[str, str]:
+    """Return what was run, in a few words each."""
+    config = comparison.configuration
+    compare, velocity = config["compare"], config["velocity"]
+    first, last = compare["seed"], compare["seed"] + compare["cases"] - 1
+    span = seed_range(first) if seed_range(first) == seed_range(last) else None
+    failed = sum(one.failed for one in comparison.outcomes)
+    return {
+        "Families": ", ".join(comparison.families),
+        "Cases": f"{compare['cases']} a family",
+        "Seeds": f"{first} to {last}" + (f" ({span})" if span else ""),
+        "Closures": str(len(comparison.closures)),
+        "Failures": f"{failed} of {len(comparison.outcomes)} solutions",
+        "Collisions": f"{config['collision']['name']}, nu {config['collision']['frequency']}",
+        "Cells": str(config["cells"]),
+        "Velocities of the reference": f"{velocity['points']} on ±{velocity['extent']:g}",
+    }

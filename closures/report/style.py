@@ -1,0 +1,167 @@
+"""How figures look: one colour for each closure in all of them, symbols, and the files written."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from closures.outcomes import REFERENCE
+
+#: Colours that are told apart in every form of colour blindness, the palest two left out
+#: (M. Okabe and K. Ito, Color Universal Design, 2008).
+PALETTE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("-", (0, (4, 1.2)), (0, (1.5, 1)))
+INK = "#222222"
+REFERENCE_GREY = "#B9BDC3"
+
+SYMBOLS = {
+    "density": r"$\rho$",
+    "momentum": r"$\rho u$",
+    "energy": r"$E$",
+    "temperature": r"$T$",
+    "heat_flux": r"$q$",
+    "knudsen": r"$\varepsilon$",
+}
+
+#: PNG, PDF and SVG are functions of their content alone: no dates, no random identifiers.
+SETTINGS: Any = {
+    "svg.hashsalt": "kinetic-closures",
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 10.0,
+    "axes.edgecolor": "#8A8F98",
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#E7E9EC",
+    "grid.linewidth": 0.6,
+    "xtick.color": "#5A5F68",
+    "ytick.color": "#5A5F68",
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "text.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 9.0,
+    "lines.linewidth": 1.3,
+    "lines.solid_capstyle": "round",
+    "figure.facecolor": "white",
+    "savefig.dpi": 150,
+}
+NO_DATES: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """Label and line of a closure, the same in all figures."""
+
+    label: str
+    color: str
+    dash: Any = "-"
+    width: float = 1.3
+
+    def line(self, **changes: Any) -> dict[str, Any]:
+        """Return the keyword arguments of `Axes.plot`."""
+        return {"color": self.color, "ls": self.dash, "lw": self.width} | changes
+
+    def handle(self, suffix: str = "") -> Line2D:
+        """Return an entry of a legend."""
+        return Line2D([], [], label=self.label + suffix, **self.line())
+
+
+#: The reference lies under the curves of the closures, wide enough to show where they agree.
+REFERENCE_LOOK = Look("kinetic reference", REFERENCE_GREY, width=5.0)
+
+
+def looks(labels: Mapping[str, str]) -> dict[str, Look]:
+    """Return the look of every closure, in the order of `labels` (closure -> label).
+
+    Later lines are thinner, so that those beneath show where curves coincide.
+    """
+    widths = np.linspace(2.2, 1.1, len(labels))
+    return {REFERENCE: REFERENCE_LOOK} | {
+        spec: Look(label, PALETTE[i % len(PALETTE)], DASHES[i // len(PALETTE) % len(DASHES)], width)
+        for i, ((spec, label), width) in enumerate(zip(labels.items(), widths, strict=True))
+    }
+
+
+def settings() -> AbstractContextManager[None]:
+    """Return the context in which figures are made and saved."""
+    return mpl.rc_context(SETTINGS)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the report: its name in files, and what the page says about it.
+
+    Attributes:
+        name: stem of its files.
+        title: a short title.
+        caption: what is to be seen in it.
+        figure: the figure.
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+    def save(self, folder: Path) -> str:
+        """Write PNG and PDF to `folder`, and return the figure as SVG to stand in a page."""
+        self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")  # laid out once, not again for each format
+        for suffix in ("png", "pdf"):
+            self.figure.savefig(folder / f"{self.name}.{suffix}", metadata=NO_DATES[suffix])
+        text = io.StringIO()
+        self.figure.savefig(text, format="svg", metadata=NO_DATES["svg"])
+        return inline_svg(text.getvalue(), self.name)
+
+
+def inline_svg(text: str, name: str) -> str:
+    """Return an SVG file as an element of a page: no prolog, and identifiers of its own."""
+    element = text[text.index("<svg") :]
+    element = re.sub(r' xmlns(:xlink)?="[^"]*"| (width|height)="[^"]*pt"', "", element)
+    element = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", element)
+    return element.replace("<svg", f'<svg role="img" aria-labelledby="{name}-caption"', 1)
+
+
+def blank(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, Any]:
+    """Return a figure of aligned panels and the array (rows, columns) of their axes."""
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def legend(figure: Figure, handles: Sequence[Any]) -> None:
+    """Put the one legend of a figure above its panels."""
+    columns = math.ceil(len(handles) / math.ceil(len(handles) / 6))
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, handlelength=2.2)
+
+
+def outer_labels(axes: Any, xlabel: str) -> None:
+    """Label the x axis beneath each column of panels."""
+    for axis in axes[-1]:
+        axis.set_xlabel(xlabel)
+
+
+def note(axes: Axes, text: str) -> None:
+    """Write a small remark into the upper right corner of a panel."""
+    axes.text(0.98, 0.95, text, transform=axes.transAxes, ha="right", va="top", fontsize=8)
