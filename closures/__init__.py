@@ -11,7 +11,12 @@ energy, and decodes them to a distribution from which every flux follows:
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from closures.comparison import compare as compare
+    from closures.library import load as load
+    from closures.solution import solve as solve
 
 #: Where each public name lives. They are imported on first use, so that importing `closures`, as
 #: every start of the command line does, does not load PyTorch (PEP 562).

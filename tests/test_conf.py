@@ -13,6 +13,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from closures.cli import CLOSURES
+from closures.comparison import CompareConfig
+from closures.solution import ClosureSolveConfig
 from kinetic import config as schema
 from kinetic.cli import HYDRA_VERSION, KINETIC
 from kinetic.resources import config_dir
@@ -33,6 +35,8 @@ def composed(name: str, *overrides: str) -> dict[str, Any]:
 
 
 READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "closures_solve": ClosureSolveConfig.from_mapping,
+    "closures_compare": CompareConfig.from_mapping,
     "kinetic_solve": schema.SolveConfig.from_mapping,
     "kinetic_dataset": schema.DatasetRunConfig.from_mapping,
 }
@@ -56,7 +60,8 @@ def cases() -> list[tuple[str, str, str]]:
         (name, group, option)
         for name in READERS
         for group, option in OPTIONS
-        if group in {*composed(name), "problem"} and (name, option) not in unseeded
+        if (group in composed(name) or (name, group) == ("kinetic_dataset", "problem"))
+        and (name, option) not in unseeded
     ]
 
 
