@@ -15,22 +15,24 @@ from closures.features import (
 from closures.splines import SplineBasis
 
 TAIL = 1e-3
-"""Weight of the flat measure beside Mc: the scale of the parameters where hardly any particle is."""
+"""Weight of a flat measure beside Mc: the scale of the parameters where few particles are."""
 
 
 class Encoder(nn.Module):
     """`odd` odd and `even` even splines w(c), orthonormal to each other and to 1, c, c^2 under Mc.
 
     The parameters live in the space of splines of the right parity that are orthogonal to the
-    invariants, in a basis orthonormal under Mc + TAIL; `features` then orthonormalises under Mc (Cholesky of
-    the Gram matrix). So parity, orthonormality and bound hold for every value of the parameters. What a
-    maximum-entropy closure can represent depends on the span of w alone, so the last step is a choice of
-    coordinates, not a constraint.
+    invariants, in a basis orthonormal under Mc + TAIL; `features` then orthonormalises under Mc
+    (Cholesky of the Gram matrix). So parity, orthonormality and bound hold for every value of the
+    parameters. What a maximum-entropy closure can represent depends on the span of w alone, so the
+    last step is a choice of coordinates, not a constraint.
     """
 
     space_odd: Tensor
     space_even: Tensor
     gram: Tensor
+    weight_odd: nn.Parameter
+    weight_even: nn.Parameter
 
     def __init__(self, odd: int, even: int, basis: SplineBasis | None = None) -> None:
         super().__init__()

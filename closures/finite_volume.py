@@ -1,18 +1,20 @@
-"""Finite volumes for a closed moment system: the moments of the kinetic scheme, without its velocity grid.
+"""Finite volumes for a closed moment system: the kinetic scheme without its velocity grid.
 
     d_t f + v d_x f = nu/eps (M[f] - f),       f -> f_hat(U, m) in every cell, at every stage
 
-Each stage of the IMEX method of `kinetic.imex`, f* = sum_j alpha_j f_j + beta_j dt L(f_j), is integrated
-against (1, v, v^2/2), which gives the new U, and then against w(c) in the frame of that new U, which gives
-the new moments m: so neighbours enter in the frame of the updated cell, and what the cell itself holds is
-re-encoded when its frame moves. L is upwind transport with reconstructed, positive face values, as in
-`kinetic.transport`, evaluated on half-range Gauss nodes of the cell that the particles leave:
+Each stage of the IMEX method of `kinetic.imex`, f* = sum_j alpha_j f_j + beta_j dt L(f_j), is
+integrated against (1, v, v^2/2), which gives the new U, and then against w(c) in the frame of that
+new U, which gives the new moments m: so neighbours enter in the frame of the updated cell, and what
+the cell itself holds is re-encoded when its frame moves. L is upwind transport with reconstructed,
+positive face values, as in `kinetic.transport`, evaluated on half-range Gauss nodes of the cell
+that the particles leave:
 
     F_(j+1/2) = int_(v>0) v f_j^+ (1, v, v^2/2) dv + int_(v<0) v f_(j+1)^- (1, v, v^2/2) dv.
 
-Relaxation leaves U alone and divides m by 1 + a_ii dt nu/eps, so no time step depends on eps. U is conserved
-to round-off, as each face has one flux; a uniform state is a solution to round-off. Shapes: B trajectories of
-N cells are rows of one batch of M = B N cells. Everything is dimensionless.
+Relaxation leaves U alone and divides m by 1 + a_ii dt nu/eps, so no time step depends on eps. U is
+conserved to round-off, as each face has one flux; a uniform state is a solution to round-off. A
+step is differentiable (torch) in U and m, and runs where `knudsen` is. Shapes: B trajectories of N
+cells are rows of one batch of M = B N cells. Everything is dimensionless.
 """
 
 from __future__ import annotations
@@ -22,27 +24,25 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from closures.closure import Frame, MomentClosure
+from closures.closure import Closure, Distribution, Frame
 from closures.conduction import conduct, conducted_heat
 from closures.limiters import LIMITERS
 from kinetic.collisions import BGK
 from kinetic.imex import TABLEAUX, ImexTableau
-from kinetic.space import ghosted_rows
+from kinetic.space import GHOSTS, ghosted_rows
 
-HALF_RANGE_NODES = 24
+HALF_RANGE_NODES = 32
 """Gauss-Legendre nodes between v = 0 and the edge of the support of f_hat."""
-
-SPEED = 4.0
-"""The step is bounded by |u| + SPEED sqrt(T)."""
 
 
 @dataclass(frozen=True)
 class Scheme:
     """How the equations are discretised: names of `kinetic.imex.TABLEAUX` and `LIMITERS`.
 
-    cfl: dt (|u| + 4 sqrt T) / dx.
+    cfl: dt (|u| + L sqrt T) / dx, L the extent of f_hat: its fastest particles.
     """
 
     time: str = "hsz2"
@@ -72,10 +72,18 @@ class State:
         """The state of the cells `rows`."""
         return State(self.U[rows], self.m[rows], self.theta[rows])
 
+    def put(self, rows: Tensor, new: State) -> State:
+        """This state with that of the cells `rows` replaced."""
+        pairs = ((self.U, new.U), (self.m, new.m), (self.theta, new.theta))
+        return State(*(old.index_copy(0, rows, values) for old, values in pairs))
+
 
 @dataclass(frozen=True)
 class Faces:
-    """What crosses the N+1 faces of each trajectory: velocities and masses per unit time (B, N+1, n)."""
+    """What crosses the N+1 faces of each trajectory.
+
+    v: velocities (B, N+1, n); rate: masses per unit time at these velocities.
+    """
 
     v: Tensor
     rate: Tensor
@@ -93,12 +101,26 @@ class Faces:
         return v.flatten(0, 1), rate.flatten(0, 1)
 
 
-class Failure(ArithmeticError):
-    """Some trajectories cannot go on: at `cells` (rows of the batch), with these rho, u, T, for `reason`."""
+class Failure(ArithmeticError):  # noqa: N818 - a result, not a programming error
+    """Some trajectories cannot go on.
+
+    Attributes:
+        cells: rows of the batch at fault.
+        frame: rho, u, T of the whole batch.
+        reason: what is wrong.
+    """
 
     def __init__(self, cells: Tensor, frame: Frame, reason: str) -> None:
         super().__init__(reason)
         self.cells, self.frame, self.reason = cells, frame, reason
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A stage of the method, and what crosses its faces if the method transports it."""
+
+    state: State
+    faces: Faces | None
 
 
 class FiniteVolume:
@@ -106,29 +128,32 @@ class FiniteVolume:
 
     Args:
         closure: what closes them.
-        knudsen: eps(x), (B, N).
+        knudsen: eps(x), (B, N); the solver works on its device.
         collision: BGK frequency nu(rho, T).
         boundary: "periodic" or "outflow".
         scheme: discretisation.
     """
 
     def __init__(
-        self,
-        closure: MomentClosure,
-        knudsen: Tensor,
-        collision: BGK,
-        boundary: str,
-        scheme: Scheme,
+        self, closure: Closure, knudsen: Tensor, collision: BGK, boundary: str, scheme: Scheme
     ) -> None:
-        self.closure, self.collision, self.scheme = closure, collision, scheme
-        self.boundary = boundary
-        self.knudsen = knudsen
+        self.closure = closure.to(knudsen.device)
+        self.knudsen, self.collision = knudsen, collision
+        self.boundary, self.scheme = boundary, scheme
         self.batch, self.cells = knudsen.shape
         self.dx = 1.0 / self.cells
         nodes, weights = np.polynomial.legendre.leggauss(HALF_RANGE_NODES)
-        self.xi = torch.as_tensor(0.5 * (nodes + 1.0)).to(knudsen)
-        self.xi_weights = torch.as_tensor(0.5 * weights).to(knudsen)
-        self._limit = LIMITERS[scheme.limiter]
+        self.xi, self.xi_weights = knudsen.new_tensor((0.5 * (nodes + 1.0), 0.5 * weights))
+
+    def take(self, trajectories: Tensor) -> FiniteVolume:
+        """The solver of some of the trajectories."""
+        knudsen = self.knudsen[trajectories]
+        return FiniteVolume(self.closure, knudsen, self.collision, self.boundary, self.scheme)
+
+    def rows(self, trajectories: Tensor) -> Tensor:
+        """The cells of some of the trajectories, as rows of the batch."""
+        cells = torch.arange(self.cells, device=trajectories.device)
+        return (self.cells * trajectories[:, None] + cells).flatten()
 
     @cached_property
     def _stencils(self) -> tuple[tuple[float, list[Tensor]], ...]:
@@ -136,25 +161,25 @@ class FiniteVolume:
 
         They are in the order in which the flow meets them, the third being the upwind cell.
         """
-        ghosted = torch.as_tensor(np.asarray(ghosted_rows(self.cells, self.boundary)))
-        ghosts = (len(ghosted) - self.cells) // 2
-        offset = self.cells * torch.arange(self.batch)[:, None]
-        left = torch.arange(ghosts - 1, ghosts + self.cells)
+        device = self.knudsen.device
+        ghosted = torch.as_tensor(ghosted_rows(self.cells, self.boundary), device=device)
+        offset = self.cells * torch.arange(self.batch, device=device)[:, None]
+        left = torch.arange(GHOSTS - 1, GHOSTS + self.cells, device=device)
 
         def rows(position: Tensor) -> Tensor:
-            return (ghosted[position] + offset).flatten().to(self.knudsen.device)
+            return (ghosted[position] + offset).flatten()
 
         rightward = [rows(left + d) for d in (-2, -1, 0, 1, 2)]
         leftward = [rows(left + 1 - d) for d in (-2, -1, 0, 1, 2)]
         return (1.0, rightward), (-1.0, leftward)
 
     def largest_step(self, state: State) -> Tensor:
-        """cfl dx / max(|u| + 4 sqrt T) of each trajectory, (B,)."""
-        speed = state.frame.u.abs() + SPEED * state.frame.T.sqrt()
+        """cfl dx / max(|u| + L sqrt T) of each trajectory, (B,)."""
+        speed = state.frame.u.abs() + self.closure.extent * state.frame.T.sqrt()
         return self.scheme.cfl * self.dx / speed.view(self.batch, -1).amax(1)
 
     def step(self, state: State, dt: Tensor) -> State:
-        """Advance by dt (B,).
+        """Advance by dt (B,), positive.
 
         Raises:
             Failure: density or temperature is not positive, or no f_hat has the moments.
@@ -163,125 +188,140 @@ class FiniteVolume:
             return self._conduct(self._imex_step(self._conduct(state, 0.5 * dt), dt), 0.5 * dt)
         return self._imex_step(state, dt)
 
-    def _imex_step(self, state: State, dt: Tensor) -> State:
-        tableau = self.scheme.tableau
-        alpha, beta = tableau.shu_osher
-        stages, faces = [state], [self._faces(state, dt) if np.any(beta[:, 0]) else None]
-        for i in range(1, len(alpha)):
-            correction = tableau.correction if i == len(alpha) - 1 else 0.0
-            stage = self._combine(stages, faces, alpha[i], beta[i], dt)
-            stages.append(self._relax(stage, dt, tableau.matrices[1][i, i], correction))
-            faces.append(self._faces(stages[-1], dt) if np.any(beta[:, i]) else None)
-        return stages[-1]
-
-    def _combine(
-        self,
-        stages: list[State],
-        faces: list[Faces | None],
-        alpha: np.ndarray,
-        beta: np.ndarray,
-        dt: Tensor,
-    ) -> State:
-        """f* = sum_j alpha_j f_j + beta_j dt L(f_j) as a state; theta is the newest, for a start."""
-        if alpha[0] == 1.0:
-            return stages[0]
-        U = torch.zeros_like(stages[0].U)
-        v, g = [], []
-        for a, b, stage, face in zip(alpha, beta, stages, faces, strict=False):
-            if a != 0.0:
-                U = U + a * stage.U
-                self._add_particles(v, g, stage, a)
-            if b != 0.0 and face is not None:
-                r = (b / self.dx) * dt[:, None, None]
-                U = U - (r * (face.flux[:, 1:] - face.flux[:, :-1])).flatten(0, 1)
-                velocities, rate = face.into_cells()
-                v.append(velocities)
-                g.append(r.expand(-1, self.cells, -1).reshape(-1, 1) * rate)
-        frame = self._physical(Frame.of(U))
-        m = self.closure.encode(frame, torch.cat(v, 1), torch.cat(g, 1))
-        return State(U, m, stages[-1].theta)
-
-    def _add_particles(self, v: list[Tensor], g: list[Tensor], stage: State, a: float) -> None:
-        """Append what the cells hold; a relaxed copy of the first stage shares its velocities."""
-        velocities, mass = self.closure.particles(stage.frame, stage.theta)
-        if len(v) == 1 and torch.equal(velocities, v[0]):
-            g[0] = g[0] + a * mass
-        else:
-            v.append(velocities)
-            g.append(a * mass)
-
-    def _relax(self, state: State, dt: Tensor, weight: float, correction: float) -> State:
-        """Implicit relaxation of m, exact and without iteration as U does not change; then decode."""
-        frame = state.frame
-        rate = self._frequency(frame) * (dt[:, None] / self.knudsen).flatten()
-        m = state.m / ((1.0 + weight * rate) * (1.0 + correction * rate**2))[:, None]
-        return self.decode(state.U, m, state.theta)
-
     def decode(self, U: Tensor, m: Tensor, start: Tensor | None) -> State:
         """The state of U and m.
 
         Raises:
-            Failure: no f_hat has these moments.
+            Failure: density or temperature is not positive, or no f_hat has these moments.
         """
+        frame = _physical(Frame.of(U))
         theta, converged = self.closure.decode(m, start)
-        state = State(U, m, theta)
         if not converged.all():
             cells = torch.nonzero(~converged)[:, 0]
-            raise Failure(cells, state.frame, "no distribution of the closure has these moments")
-        return state
+            raise Failure(cells, frame, "no distribution of the closure has these moments")
+        return State(U, m, theta)
 
-    def _physical(self, frame: Frame) -> Frame:
-        good = (frame.rho > 0) & (frame.T > 0) & torch.isfinite(frame.u)
-        if not good.all():
-            cells = torch.nonzero(~good)[:, 0]
-            raise Failure(cells, frame, "density or temperature is not positive")
-        return frame
+    def heat_flux(self, state: State) -> Tensor:
+        """q = 1/2 int (v-u)^3 f dv of the cells (M,), conducted heat included."""
+        frame = state.frame
+        v, mass = self.closure.particles(frame, state.theta)
+        q = 0.5 * (mass * (v - frame.u[:, None]) ** 3).sum(1)
+        if self.closure.conductivity:
+            shape = self.knudsen.shape
+            rho, T = frame.rho.view(shape), frame.T.view(shape)
+            free_time = self._mean_free_time(frame).view(shape)
+            conducted = conducted_heat(rho, T, free_time, self.dx, self.boundary)
+            q = q + (0.5 * (conducted[:, 1:] + conducted[:, :-1])).flatten()
+        return q
+
+    def _mean_free_time(self, frame: Frame) -> Tensor:
+        """eps/nu of the cells (M,)."""
+        p, q = self.collision.exponents
+        return self.knudsen.flatten() / (frame.rho**p * frame.T**q)
+
+    def _conduct(self, state: State, dt: Tensor) -> State:
+        U = state.U.view(self.batch, self.cells, 3)
+        free_time = self._mean_free_time(state.frame).view_as(self.knudsen)
+        U = conduct(U, free_time, dt, self.dx, self.boundary)
+        return State(U.flatten(0, 1), state.m, state.theta)
+
+    def _imex_step(self, state: State, dt: Tensor) -> State:
+        tableau = self.scheme.tableau
+        alpha, beta = tableau.shu_osher
+        last, transported = len(alpha) - 1, np.any(beta, axis=0)
+        stages = [_Stage(state, self._faces(state, dt) if transported[0] else None)]
+        for i in range(1, len(alpha)):
+            mixed = self._combine(stages, alpha[i], beta[i], dt)
+            correction = tableau.correction if i == last else 0.0
+            relaxed = self._relax(mixed, dt, tableau.matrices[1][i, i], correction)
+            stages.append(_Stage(relaxed, self._faces(relaxed, dt) if transported[i] else None))
+        return stages[-1].state
+
+    def _combine(
+        self, stages: list[_Stage], alpha: NDArray[np.float64], beta: NDArray[np.float64], dt: Tensor
+    ) -> State:
+        """f* = sum_j alpha_j f_j + beta_j dt L(f_j) as a state; theta is the newest, for a start."""
+        if alpha[0] == 1.0 and not beta.any():
+            return stages[0].state
+        U = torch.zeros_like(stages[0].state.U)
+        v, g = self._held(stages, alpha)
+        for a, b, stage in zip(alpha, beta, stages, strict=False):
+            if a != 0.0:
+                U = U + a * stage.state.U
+            if b != 0.0 and stage.faces is not None:
+                r = (b / self.dx) * dt[:, None, None]
+                U = U - (r * stage.faces.flux.diff(dim=1)).flatten(0, 1)
+                velocities, rate = stage.faces.into_cells()
+                v.append(velocities)
+                g.append(r.expand(-1, self.cells, -1).reshape(-1, 1) * rate)
+        frame = _physical(Frame.of(U))
+        m = self.closure.encode(frame, torch.cat(v, 1), torch.cat(g, 1))
+        return State(U, m, stages[-1].state.theta)
+
+    def _held(
+        self, stages: list[_Stage], alpha: NDArray[np.float64]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Velocities and masses of what the cells hold, sum_j alpha_j f_j.
+
+        A stage and its relaxed copy have one U and so one set of velocities.
+        """
+        v: list[Tensor] = []
+        g: list[Tensor] = []
+        owner = None
+        for a, stage in zip(alpha, stages, strict=False):
+            if a == 0.0:
+                continue
+            velocities, mass = self.closure.particles(stage.state.frame, stage.state.theta)
+            if stage.state.U is owner:
+                g[-1] = g[-1] + a * mass
+            else:
+                v.append(velocities)
+                g.append(a * mass)
+            owner = stage.state.U
+        return v, g
+
+    def _relax(self, state: State, dt: Tensor, weight: float, correction: float) -> State:
+        """Implicit relaxation of m, exact and without iteration as U does not change; decode."""
+        rate = dt.repeat_interleave(self.cells) / self._mean_free_time(state.frame)
+        m = state.m / ((1.0 + weight * rate) * (1.0 + correction * rate**2))[:, None]
+        return self.decode(state.U, m, state.theta)
 
     def _faces(self, state: State, dt: Tensor) -> Faces:
-        """Rightward particles of the left cell and leftward ones of the right cell at every face."""
+        """Rightward particles of the left cell and leftward ones of the right cell of each face."""
         f = self.closure.distribution(state.frame, state.theta)
-        r = (dt / self.dx)[:, None].expand(-1, self.cells + 1).reshape(-1, 1)
+        r = (dt / self.dx).repeat_interleave(self.cells + 1)[:, None]
         v, rate = [], []
         for sign, rows in self._stencils:
             frame = state.frame.take(rows[2])
             edge = sign * frame.u + self.closure.extent * frame.T.sqrt()
             # Where all of f_hat moves the other way its far tail is integrated: zero, and smooth.
-            edge = torch.maximum(edge, 0.5 * frame.T.sqrt())[:, None]
-            velocity = sign * edge * self.xi
-            values = [f.take(cells)(velocity) for cells in rows]
-            face = self._face_value(values, velocity.abs() * r)
-            v.append(velocity)
-            rate.append(face * velocity * edge * self.xi_weights)
+            speed = torch.maximum(edge, 0.5 * frame.T.sqrt())[:, None] * self.xi
+            face = self._face_value(f, rows, sign * speed, speed * r)
+            v.append(sign * speed)
+            rate.append(face * v[-1] * speed * (self.xi_weights / self.xi))
         shape = (self.batch, self.cells + 1, -1)
         return Faces(torch.cat(v, 1).view(shape), torch.cat(rate, 1).view(shape))
 
-    def _face_value(self, f: list[Tensor], courant: Tensor) -> Tensor:
+    def _face_value(
+        self, f: Distribution, rows: list[Tensor], v: Tensor, courant: Tensor
+    ) -> Tensor:
         """Limited value at the face, between 0 and what a positive update of the cell allows."""
-        behind, ahead = f[2] - f[1], f[3] - f[2]
-        d_behind, d_ahead = behind - (f[1] - f[0]), (f[4] - f[3]) - ahead
-        face = (f[2] + self._limit(behind, ahead, d_behind, d_ahead)).clamp(min=0.0)
+        f0, f1, f2, f3, f4 = (f.take(cells)(v) for cells in rows)
+        behind, ahead = f2 - f1, f3 - f2
+        limit = LIMITERS[self.scheme.limiter]
+        face = f2 + limit(behind, ahead, behind - (f1 - f0), (f4 - f3) - ahead)
+        if not self.closure.positive:
+            return face
         positivity = self.scheme.tableau.positivity
-        return torch.minimum(face, f[2] * (positivity / courant)) if positivity else face
+        face = face.clamp(min=0.0)
+        return torch.minimum(face, f2 * (positivity / courant)) if positivity else face
 
-    def heat_flux(self, state: State) -> Tensor:
-        """q = 1/2 int (v-u)^3 f dv of the cells (M, 1), conducted heat included."""
-        frame = state.frame
-        _, mass = self.closure.particles(frame, state.theta)
-        q = 0.5 * frame.T**1.5 * (mass * self.closure.c**3).sum(1)
-        if self.closure.conductivity:
-            T = frame.T.view_as(self.knudsen)
-            mean_free_time = self.knudsen / self._frequency(frame).view_as(self.knudsen)
-            conducted = conducted_heat(frame.rho.view_as(T), T, mean_free_time, self.dx, self.boundary)
-            q = q + (0.5 * (conducted[:, 1:] + conducted[:, :-1])).flatten()
-        return q[:, None]
 
-    def _frequency(self, frame: Frame) -> Tensor:
-        p, q = self.collision.exponents
-        return frame.rho**p * frame.T**q
-
-    def _conduct(self, state: State, dt: Tensor) -> State:
-        U = state.U.view(self.batch, self.cells, 3)
-        frame = state.frame
-        mean_free_time = self.knudsen / self._frequency(frame).view_as(self.knudsen)
-        U = conduct(U, mean_free_time, dt, self.dx, self.boundary)
-        return State(U.flatten(0, 1), state.m, state.theta)
+def _physical(frame: Frame) -> Frame:
+    """Raise `Failure` unless rho > 0, T > 0 and all is finite."""
+    finite = torch.isfinite(frame.rho) & torch.isfinite(frame.u) & torch.isfinite(frame.T)
+    good = (frame.rho > 0) & (frame.T > 0) & finite
+    if not good.all():
+        cells = torch.nonzero(~good)[:, 0]
+        raise Failure(cells, frame, "density or temperature is not positive")
+    return frame

@@ -1,0 +1,287 @@
+"""Learning the moments: the w(c) whose averages say most about f.
+
+With the maximum-entropy decoder, KL(f || f_hat) = eta(f) - eta(f_hat) >= 0 is both the error of the
+reconstruction and the entropy that it has too much. For a sample in its own frame
+
+    KL(g || g_hat) = KL(g || Mc) - 1 + min_theta D(theta),    D the dual function (`closures.dual`),
+
+and the loss is the mean of what is lost of the information that the Maxwellian does not hold,
+
+    KL(g || g_hat) / (KL(g || Mc) + floor),
+
+so that a weak wave counts as much as a shock. At the minimum, dD/dw needs theta but not its
+derivative (envelope theorem), so the dual is solved without a graph. Training is a pure function of
+data, configuration and seed; it goes on from its checkpoint to the bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from closures.dual import MAX_EXPONENT, DualSolver
+from closures.encoder import Encoder
+from closures.features import INVARIANTS, invariants, trapezoid, unit_maxwellian
+from closures.library import ClosureConfig, write_model
+from closures.samples import Samples, read_samples
+from closures.splines import SplineBasis
+from kinetic.config import SEED_RANGES
+from kinetic.dataset import TrajectorySet, generate, open_dataset
+from kinetic.errors import InvalidInput
+from kinetic.options import Options, integer, optional, positive, text
+from kinetic.progress import ProgressBar
+
+CHECK_EVERY = 100
+"""Steps between two looks at the validation set, each of which leaves a checkpoint."""
+
+BASIS = SplineBasis(extent=6.0, intervals=24)
+DUAL = DualSolver(tolerance=1e-6, regularization=1e-7)
+EXTENT, NODES = 6.0, 49
+
+
+@dataclass(frozen=True)
+class TrainOptions(Options):
+    """How a closure is trained; see `conf/train/default.yaml`."""
+
+    PREFIX: ClassVar[str] = "train"
+
+    data: Annotated[str | None, optional(text)] = None
+    validation: Annotated[str | None, optional(text)] = None
+    seed: Annotated[int, integer(0, 2**31 - 1)] = 0
+    steps: Annotated[int, integer(1, 1_000_000)] = 2000
+    batch: Annotated[int, integer(16, 1_000_000)] = 2048
+    samples: Annotated[int, integer(1000, 10_000_000)] = 200_000
+    learning_rate: Annotated[float, positive(1e-8, 1.0)] = 0.03
+    floor: Annotated[float, positive(1e-12, 1.0)] = 1e-5
+    patience: Annotated[int, integer(1, 1_000_000)] = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.data is None:
+            raise InvalidInput("train.data", None, "must be a dataset.zarr of kinetic dataset")
+
+
+@dataclass(frozen=True)
+class TrainConfig(Options):
+    """Everything that defines a training run (``closures train``)."""
+
+    closure: ClosureConfig = field(default_factory=ClosureConfig)
+    train: TrainOptions = field(default_factory=TrainOptions)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.closure.name != "entropy":
+            raise InvalidInput("closure", self.closure.name, "only entropy is trained")
+        if self.closure.moments is None or self.closure.moments < 2:
+            allowed = "must be 2 or more, odd and even ones"
+            raise InvalidInput("closure.moments", self.closure.moments, allowed)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training run made: the model's directory and how its validation loss went."""
+
+    folder: Path
+    history: Mapping[str, list[float]]
+
+    def __str__(self) -> str:
+        best = min(self.history["validation"])
+        steps = int(self.history["step"][-1])
+        lost = f"{100 * best:.3g} % of the information on f beyond the Maxwellian is lost"
+        return f"{self.folder} ({steps} steps; {lost} on validation data)"
+
+
+def train(
+    config: TrainConfig | Mapping[str, Any], folder: str | os.PathLike[str], progress: bool = True
+) -> Trained:
+    """Train a closure and write it to ``folder/model``.
+
+    Run again, it goes on from its last checkpoint, or finds the model done.
+
+    Raises:
+        InvalidInput: the configuration or a data set is not allowed.
+    """
+    if not isinstance(config, TrainConfig):
+        config = TrainConfig.from_mapping(config)
+    folder = Path(folder)
+    options = config.train
+    data = open_dataset(str(options.data), key="train.data")
+    _check_range(data, "training", "train.data")
+    validation = _validation(data, options, folder)
+    samples = read_samples(data, BASIS, options.samples, options.seed)
+    held_out = read_samples(validation, BASIS, options.samples // 10, options.seed)
+    key = _fingerprint(config, data, validation)
+    run = _Run(config, samples, held_out, folder / "checkpoint", key)
+    with ProgressBar(progress, "training") as bar:
+        run.train(bar)
+    made = {"configuration": config.to_mapping(), "data": data.configuration}
+    history = {name: list(values) for name, values in run.history.items()}
+    write_model(folder / "model", run.best(), {"training": made, "history": history})
+    return Trained(folder / "model", history)
+
+
+def _check_range(data: TrajectorySet, kind: str, key: str) -> None:
+    """Keep training, validation and test trajectories apart."""
+    if data.seed_range != kind:
+        first, end = SEED_RANGES[kind]
+        allowed = f"has {data.seed_range} seeds; must have seeds in [{first}, {end})"
+        raise InvalidInput(key, data.path, allowed)
+
+
+def _validation(data: TrajectorySet, options: TrainOptions, folder: Path) -> TrajectorySet:
+    """Open the validation set, made like the training set with other seeds if none is given."""
+    path = options.validation
+    if path is None:
+        path = str(folder / "validation.zarr")
+        recipe = {key: value for key, value in data.configuration.items() if key != "dataset"}
+        families = list(data.configuration["dataset"]["families"])
+        recipe["dataset"] = {
+            "families": families,
+            "seed": SEED_RANGES["validation"][0],
+            "trajectories": max(len(families), len(data) // 5),
+        }
+        generate(recipe, path, progress=False)
+    validation = open_dataset(path, key="train.validation")
+    _check_range(validation, "validation", "train.validation")
+    return validation
+
+
+def _fingerprint(config: TrainConfig, *data: TrajectorySet) -> str:
+    """What a checkpoint must agree with to be gone on with."""
+    known = [config.to_mapping(), *(d.configuration for d in data)]
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+class Objective:
+    """The loss of a batch of samples for an encoder."""
+
+    def __init__(self, floor: float) -> None:
+        c, h = trapezoid(EXTENT, NODES)
+        self.c, self.measure, self.floor = c, unit_maxwellian(c) * h, floor
+        self.B = BASIS.matrix(c)
+
+    def __call__(self, encoder: Encoder, samples: Samples) -> Tensor:
+        """Mean of KL(g || g_hat)/(KL(g || Mc) + floor)."""
+        w = encoder.features().coefficients
+        phi = torch.cat((invariants(self.c), self.B @ w), dim=1)
+        m = samples.averages @ w
+        mu = torch.cat((torch.ones(len(m), 1), torch.zeros(len(m), INVARIANTS - 1)), dim=1)
+        mu = torch.cat((mu.to(m), m), dim=1)
+        with torch.no_grad():
+            theta, _ = DUAL.solve(phi, self.measure, mu, torch.zeros_like(mu))
+        density = torch.exp((theta @ phi.T).clamp(max=MAX_EXPONENT)) @ self.measure
+        lost = samples.divergence - 1.0 + density - (theta * mu).sum(1)
+        return (lost / (samples.divergence + self.floor)).mean()
+
+
+class _Run:
+    """A training run that can be stopped at any moment and gone on with."""
+
+    def __init__(
+        self, config: TrainConfig, data: Samples, validation: Samples, path: Path, key: str
+    ) -> None:
+        self.options, self.path, self.key = config.train, path, key
+        self.data, self.validation = data, validation
+        moments = config.closure.moments or 0
+        self.encoder = Encoder((moments + 1) // 2, moments // 2, BASIS)
+        self.best_parameters = self._parameters()
+        self.optimizer = torch.optim.Adam(self.encoder.parameters(), self.options.learning_rate)
+        self.objective = Objective(self.options.floor)
+        self.history: dict[str, list[float]] = {"step": [], "train": [], "validation": []}
+        self.step = 0
+        self._resume()
+
+    def train(self, bar: ProgressBar) -> None:
+        """Go on to the last step, or until the validation loss has stopped falling."""
+        while self.step < self.options.steps and not self._stalled():
+            until = min(self.step + CHECK_EVERY, self.options.steps)
+            losses = [self._update(step) for step in range(self.step, until)]
+            self.step = until
+            self._look(sum(losses) / len(losses))
+            self._save()
+            bar.update(self.step, self.options.steps)
+
+    def best(self) -> Any:
+        """The features of the lowest validation loss."""
+        self.encoder.load_state_dict(self.best_parameters)
+        with torch.no_grad():
+            return self.encoder.features()
+
+    def _update(self, step: int) -> float:
+        """One step of Adam on a batch that depends on seed and step alone."""
+        fraction = step / self.options.steps
+        rate = 0.5 * (1.0 + torch.cos(torch.tensor(torch.pi * fraction)).item())
+        self.optimizer.param_groups[0]["lr"] = self.options.learning_rate * rate
+        generator = torch.Generator().manual_seed((self.options.seed << 32) + step)
+        rows = torch.randint(len(self.data), (self.options.batch,), generator=generator)
+        loss = self.objective(self.encoder, self.data.take(rows))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def _look(self, train_loss: float) -> None:
+        with torch.no_grad():
+            loss = float(self.objective(self.encoder, self.validation))
+        if not self.history["validation"] or loss < min(self.history["validation"]):
+            self.best_parameters = self._parameters()
+        for name, value in (("step", self.step), ("train", train_loss), ("validation", loss)):
+            self.history[name].append(value)
+
+    def _stalled(self) -> bool:
+        values = self.history["validation"]
+        return bool(values) and len(values) - 1 - values.index(min(values)) >= self.options.patience
+
+    def _parameters(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.encoder.state_dict().items()}
+
+    def _save(self) -> None:
+        """Leave a checkpoint: the tensors first, then by renaming the file that declares them."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        tensors = {f"encoder.{name}": value for name, value in self._parameters().items()}
+        tensors |= {f"best.{name}": value for name, value in self.best_parameters.items()}
+        for i, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"adam.{i}.{name}": value for name, value in state.items()}
+        name = f"step-{self.step}.safetensors"
+        save_file(tensors, self.path / name)
+        record = {"key": self.key, "step": self.step, "file": name, "history": self.history}
+        partial = self.path / "checkpoint.json.partial"
+        partial.write_text(json.dumps(record))
+        partial.replace(self.path / "checkpoint.json")
+        for old in self.path.glob("step-*.safetensors"):
+            if old.name != name:
+                old.unlink()
+
+    def _resume(self) -> None:
+        """Take up the checkpoint of this very run, if there is one."""
+        try:
+            record = json.loads((self.path / "checkpoint.json").read_text())
+            if record["key"] != self.key:
+                return
+            tensors = load_file(self.path / Path(record["file"]).name)
+        except FileNotFoundError:
+            return
+        except (ValueError, KeyError) as error:
+            allowed = f"holds a damaged checkpoint ({error}); delete it to start again"
+            raise InvalidInput("hydra.run.dir", self.path, allowed) from error
+        groups: dict[str, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            group, _, rest = name.partition(".")
+            groups.setdefault(group, {})[rest] = value
+        self.encoder.load_state_dict(groups["encoder"])
+        self.best_parameters = groups["best"]
+        state = self.optimizer.state_dict()
+        for name, value in groups["adam"].items():
+            index, _, rest = name.partition(".")
+            state["state"].setdefault(int(index), {})[rest] = value
+        self.optimizer.load_state_dict(state)
+        self.step, self.history = record["step"], record["history"]
