@@ -1,0 +1,279 @@
+"""Comparisons: the error that they state, metrics.json, failures, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from fake_closures import SMALL, failing_batch, fake_batch, infinite_batch
+
+from closures import comparison
+from closures.comparison import CompareConfig, compare, showcases
+from closures.metrics import FIELDS, errors, mean_error, relative_l2
+from closures.outcomes import REFERENCE, Case, Comparison
+from kinetic.errors import InvalidInput
+from kinetic.problems import problem
+
+
+def solution(density: Any, velocity: Any, energy: Any, end: float = 0.1) -> xr.Dataset:
+    """Label fields of shape (2, cells)."""
+    fields = {"density": density, "velocity": velocity, "energy": energy}
+    cells = len(density[0])
+    return xr.Dataset(
+        {name: (("time", "x"), np.array(values, float)) for name, values in fields.items()},
+        coords={"time": [0.0, end], "x": (np.arange(cells) + 0.5) / cells},
+    )
+
+
+def test_the_error_is_the_relative_l2_norm() -> None:
+    # ||(3, 4) - (3, 2)|| / ||(3, 2)|| = 2 / sqrt(13)
+    assert relative_l2([3.0, 4.0], [3.0, 2.0]) == pytest.approx(2.0 / math.sqrt(13.0), rel=1e-15)
+    assert relative_l2([3.0, 2.0], [3.0, 2.0]) == 0.0
+
+
+@pytest.mark.parametrize("factor", [1e-8, -1.0, 1e8])
+def test_the_error_does_not_depend_on_units(factor: float) -> None:
+    q, q_ref = np.array([1.0, 2.0, -0.5]), np.array([1.1, 1.9, -0.4])
+    scaled = relative_l2(factor * q, factor * q_ref)
+    assert scaled == pytest.approx(relative_l2(q, q_ref), rel=1e-14)
+
+
+def test_errors_are_those_of_density_momentum_and_energy_at_the_last_time() -> None:
+    reference = solution([[9, 9], [1, 1]], [[9, 9], [1, 2]], [[9, 9], [3, 4]])
+    other = solution([[0, 0], [1, 2]], [[0, 0], [1, 1]], [[0, 0], [3, 5]])
+    found = errors(other, reference)
+    # rho u is (1, 2) in both: momentum is compared, not velocity.
+    expected = {"density": 1.0 / math.sqrt(2.0), "momentum": 0.0, "energy": 0.2}
+    assert found == pytest.approx(expected, rel=1e-14)
+    assert mean_error(found) == pytest.approx(sum(expected.values()) / 3.0, rel=1e-14)
+
+
+def test_solutions_that_cannot_be_compared_are_refused() -> None:
+    pair, triple = [[1, 1]] * 2, [[1, 1, 1]] * 2
+    with pytest.raises(ValueError, match="different cells"):
+        errors(solution(triple, triple, triple), solution(pair, pair, pair))
+    with pytest.raises(ValueError, match=r"different times, 0\.2 and 0\.1"):
+        errors(solution(pair, pair, pair, end=0.2), solution(pair, pair, pair))
+    with pytest.raises(ValueError, match="shapes"):
+        relative_l2([1.0], [1.0, 2.0])
+    with pytest.raises(ZeroDivisionError):
+        relative_l2([1.0], [0.0])
+
+
+def run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, batch: Any = fake_batch, **changes: Any
+) -> Comparison:
+    """Compare without drawing."""
+    monkeypatch.setattr(comparison, "run_batch", batch)
+    monkeypatch.setattr(comparison, "write_report", lambda _: None)
+    return compare(SMALL | changes, folder, progress=False)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Read metrics.json strictly."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads((folder / "metrics.json").read_text(), parse_constant=refuse)
+
+
+@pytest.fixture
+def metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Contents of metrics.json of the small comparison."""
+    run(tmp_path, monkeypatch)
+    return read(tmp_path)
+
+
+def timeless(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the seconds, which differ from run to run."""
+    summary = [one for families in metrics["summary"].values() for one in families.values()]
+    for entry in metrics["cases"] + summary:
+        del entry["seconds"]
+    return metrics
+
+
+def test_metrics_list_every_case_of_every_closure_in_order(metrics: dict[str, Any]) -> None:
+    keys = [(case["family"], case["closure"], case["seed"]) for case in metrics["cases"]]
+    names = ("kinetic", "euler", "hermite-3", "entropy")
+    assert keys == [
+        (family, name, seed)
+        for family in ("wave", "transition")
+        for name in names
+        for seed in (900000, 900001)
+    ]
+    assert metrics["schema_version"] == "1.0"
+    assert {"python", "numpy", "numba", "torch"} <= set(metrics["versions"])
+    assert metrics["configuration"]["compare"]["seed"] == 900000
+    assert metrics["closures"]["entropy"] == {"name": "entropy", "moments": 6}
+    for case in metrics["cases"]:
+        eps = problem(case["family"], seed=case["seed"], cells=12).knudsen
+        assert case["knudsen"] == (None if case["family"] == "transition" else eps[0])
+        assert case["seconds"] > 0.0
+
+
+def test_the_reference_is_listed_without_error(metrics: dict[str, Any]) -> None:
+    zero = dict.fromkeys(FIELDS, 0.0)
+    own = [case for case in metrics["cases"] if case["closure"] == REFERENCE]
+    assert [case["errors"] for case in own] == [zero] * 4
+    assert all(zero.items() <= one.items() for one in metrics["summary"][REFERENCE].values())
+
+
+def test_a_failure_is_counted_with_its_reason_and_stops_nothing(metrics: dict[str, Any]) -> None:
+    failed = [case for case in metrics["cases"] if case["status"] == "failed"]
+    assert [(case["closure"], case["seed"]) for case in failed] == [("hermite-3", 900000)] * 2
+    assert all(case["errors"] is None for case in failed)
+    assert all("density is not positive" in case["reason"] for case in failed)
+    summary = metrics["summary"]["hermite-3"]["wave"]
+    (left,) = [
+        case
+        for case in metrics["cases"]
+        if (case["closure"], case["family"], case["status"]) == ("hermite-3", "wave", "ok")
+    ]
+    assert (summary["failed"], summary["cases"]) == (1, 2)
+    assert {name: summary[name] for name in FIELDS} == left["errors"]
+
+
+def test_the_summary_holds_means(metrics: dict[str, Any]) -> None:
+    cases = [
+        case["errors"]["momentum"]
+        for case in metrics["cases"]
+        if (case["closure"], case["family"]) == ("euler", "wave")
+    ]
+    mean = metrics["summary"]["euler"]["wave"]["momentum"]
+    assert mean == pytest.approx(np.mean(cases), rel=1e-14)
+    assert mean > 0.0
+
+
+@pytest.mark.parametrize(
+    ("batch", "reason"),
+    [
+        (failing_batch(RuntimeError("no convergence")), "no convergence"),
+        (failing_batch(ZeroDivisionError("division by zero")), "division by zero"),
+    ],
+)
+def test_a_closure_that_breaks_down_loses_its_own_cases_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: Any, reason: str
+) -> None:
+    found = run(tmp_path, monkeypatch, batch)
+    metrics = read(tmp_path)
+    assert {one.reason for one in found.outcomes if one.closure == "euler"} == {reason}
+    assert metrics["summary"]["euler"]["wave"]["density"] is None
+    assert metrics["summary"]["euler"]["wave"]["seconds"] is None
+    assert metrics["summary"]["entropy"]["wave"]["failed"] == 0
+    assert "euler –, 4 of 4 failed" in str(found)
+
+
+def test_a_solution_that_is_not_finite_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, monkeypatch, infinite_batch)
+    reasons = {c["reason"] for c in read(tmp_path)["cases"] if c["closure"] == "euler"}
+    assert reasons == {"the solution is not finite"}
+
+
+def test_the_same_configuration_gives_the_same_metrics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    run(first, monkeypatch)
+    run(second, monkeypatch)
+    assert timeless(read(first)) == timeless(read(second))
+
+
+def test_progress_is_told_line_by_line_where_there_is_no_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(comparison, "run_batch", fake_batch)
+    monkeypatch.setattr(comparison, "write_report", lambda _: None)
+    compare(SMALL, tmp_path)
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert captured.out == ""
+    assert len(lines) == 8
+    assert lines[0].startswith("wave: kinetic: 2 cases, 0 failed, mean error 0 %")
+    assert lines[2].startswith("wave: hermite-3: 2 cases, 1 failed, mean error ")
+
+
+def test_solvers_and_reference_agree_where_they_must(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "write_report", lambda _: None)
+    config = {
+        "cells": 32,
+        "knudsen": 1e-8,
+        "time": {"end": 0.01, "snapshots": 2},
+        "compare": {"closures": ["euler"], "families": ["wave"], "cases": 1},
+    }
+    compare(config, tmp_path, progress=False)
+    found = read(tmp_path)["summary"]["euler"]["wave"]
+    # In the hydrodynamic limit both solve the equations of Euler, here to 3e-4.
+    assert found["failed"] == 0
+    assert max(found[name] for name in FIELDS) < 5e-4
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "shown"), [(2, [0.0, 1.0]), (3, [0.0, 0.5, 1.0]), (11, [0.0, 0.5, 1.0])]
+)
+def test_the_first_the_middle_and_the_last_time_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, snapshots: int, shown: list[float]
+) -> None:
+    found = run(tmp_path, monkeypatch, time={"end": 0.02, "snapshots": snapshots})
+    kept = [one for one in found.outcomes if one.solution is not None]
+    assert kept
+    for one in kept:
+        expected = shown[:-1] if one.failed else shown
+        assert one.solution is not None
+        assert one.solution.time.values / 0.02 == pytest.approx(expected, abs=1e-12)
+
+
+def case(family: str, number: int, knudsen: float | None) -> Case:
+    """Make a case with a Knudsen number of choice."""
+    return Case(family, number, problem(family, seed=number, knudsen=knudsen, cells=4))
+
+
+def test_one_case_of_each_decade_is_drawn_and_one_with_varying_knudsen_number() -> None:
+    wave = [case("wave", i, eps) for i, eps in enumerate((2e-3, 3e-3, 0.3, 0.9))]
+    mix = [case("mix", i, eps) for i, eps in enumerate((0.002, 0.2, 0.35))]
+    transition = [case("transition", i, None) for i in range(2)]
+    chosen = showcases([*wave, *mix, *transition])
+    # 3e-3 is next to 10^-2.5; then it is the turn of mix, and 0.35 is next to 10^-0.5.
+    assert [(one.family, one.seed) for one in chosen] == [
+        ("wave", 1),
+        ("mix", 2),
+        ("transition", 0),
+    ]
+    assert showcases(transition[:1]) == transition[:1]
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"closures": ["eulr"]}, "compare.closures"),
+        ({"closures": []}, "compare.closures"),
+        ({"closures": ["euler", "euler"]}, "compare.closures"),
+        ({"closures": ["kinetic"]}, "compare.closures"),
+        ({"closures": ["missing/model"]}, "closure"),
+        ({"families": ["sod"]}, "compare.families"),
+        ({"cases": 0}, "compare.cases"),
+        ({"seed": 2**31 - 1, "cases": 2}, "compare.seed"),
+        ({"case": 3}, "compare.case"),
+    ],
+)
+def test_what_is_not_allowed_is_refused_before_anything_runs(
+    tmp_path: Path, options: dict[str, Any], key: str
+) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        compare({"compare": options}, tmp_path / "results", progress=False)
+    assert refusal.value.key == key
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_configuration_survives_a_round_trip() -> None:
+    config = CompareConfig.from_mapping(SMALL)
+    assert CompareConfig.from_mapping(json.loads(json.dumps(config.to_mapping()))) == config

@@ -1,0 +1,306 @@
+"""The report: every figure is there, in files and in a page that needs nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fake_closures import SMALL, fake_batch
+
+import kinetic
+from closures import comparison
+from closures.comparison import compare
+from closures.library import LearnedClosure, parse
+from closures.outcomes import REFERENCE, Comparison
+from closures.report.figures import decade_medians, training_figure, whole_decades
+from closures.report.page import labels, showcases, write_report
+from closures.report.profiles import profiles
+from closures.report.reconstruction import reconstruct, samples
+from closures.report.style import PALETTE, Drawing, blank, looks, settings
+from closures.report.tables import flat, number
+from kinetic.moments import moments_of
+from kinetic.velocity import VelocityGrid
+
+HISTORY = {"step": [0, 10, 20], "train": [0.3, 0.2, 0.1], "validation": [0.4, 0.3, 0.2]}
+
+
+class Page(HTMLParser):
+    """Collects what a page consists of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("href", "xlink:href", "src"):
+                self.links.append(value or "")
+            self.links += re.findall(r"url\((.*?)\)", value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def with_history(spec: str, moments: int | None) -> object:
+    """Load a closure; a learned one says how it was trained."""
+    closure = parse(spec, moments)
+    if isinstance(closure, LearnedClosure):
+        return replace(closure, manifest={"history": HISTORY})
+    return closure
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """A small comparison with its report."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparison, "run_batch", fake_batch)
+        patch.setattr(comparison, "parse", with_history)
+        return compare(SMALL, tmp_path_factory.mktemp("comparison"), progress=False)
+
+
+@pytest.fixture(scope="module")
+def text(compared: Comparison) -> str:
+    return (compared.folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(text: str) -> Page:
+    return Page(text)
+
+
+def figures(compared: Comparison) -> set[str]:
+    """Names of the figures that the small comparison must have."""
+    shown = {show.case.name for show in showcases(compared)}
+    per_case = {f"{kind}-{name}" for name in shown for kind in ("profiles", "distributions")}
+    return {"errors", "moments-entropy", "training"} | per_case
+
+
+def test_a_case_of_each_kind_is_drawn(compared: Comparison) -> None:
+    shown = [show.case for show in showcases(compared)]
+    assert [case.knudsen is None for case in shown] == [False] * (len(shown) - 1) + [True]
+    assert len(shown) >= 2
+
+
+def test_every_figure_is_in_the_page_and_in_two_files(compared: Comparison, page: Page) -> None:
+    assert {f"figure-{name}" for name in figures(compared)} <= set(page.ids)
+    assert page.tags["svg"] == page.tags["figure"] == len(figures(compared))
+    files = {path.name for path in (compared.folder / "figures").iterdir()}
+    assert files == {f"{name}.{kind}" for name in figures(compared) for kind in ("png", "pdf")}
+    for path in (compared.folder / "figures").iterdir():
+        start = b"\x89PNG" if path.suffix == ".png" else b"%PDF"
+        assert path.read_bytes().startswith(start)
+        assert path.stat().st_size > 5000
+
+
+def test_the_page_needs_nothing_else(text: str, page: Page) -> None:
+    assert "//" not in re.sub(r"[\w+/=]{200,}", "", text)
+    assert not page.tags.keys() & {"script", "link", "iframe", "object", "embed", "base"}
+    assert "@import" not in text
+    assert page.links
+    assert all(link.startswith("#") for link in page.links)
+
+
+def test_identifiers_are_unique_and_every_reference_has_its_target(page: Page) -> None:
+    assert [name for name, count in Counter(page.ids).items() if count > 1] == []
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+
+
+def test_the_tables_state_the_summary(compared: Comparison, text: str) -> None:
+    summary = compared.summary()
+    for closure, families in summary.items():
+        for family in families.values():
+            momentum = family["momentum"]
+            assert momentum is not None, closure
+            assert f"<td>{number(100 * momentum)}</td>" in text
+    assert text.count("1 of 2 failed") == 4  # in two tables, for two families
+
+
+def test_failures_are_listed_with_their_reason(text: str) -> None:
+    failures = text[text.index('<section id="failures">') :]
+    assert failures.count("density is not positive: -0.1 &lt; 0") == 2
+    assert failures.count("Hermite, K = 3") == 2
+
+
+def test_the_set_up_is_stated(page: Page) -> None:
+    for words in (
+        "900000 to 900001 (test)",
+        "scheme.limiter",
+        "[euler,hermite-3,entropy]",
+        "torch",
+    ):
+        assert words in page.text
+
+
+def test_the_same_comparison_gives_the_same_bytes(compared: Comparison, tmp_path: Path) -> None:
+    write_report(replace(compared, folder=tmp_path))
+    made = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert len(made) == 1 + 2 * len(figures(compared))
+    for path in made:
+        assert path.read_bytes() == (compared.folder / path.relative_to(tmp_path)).read_bytes()
+
+
+def test_a_closure_that_failed_is_drawn_as_far_as_it_came(compared: Comparison) -> None:
+    appearance = looks(labels(compared.closures))
+    for show in showcases(compared):
+        outcome = show.outcomes["hermite-3"]
+        with settings():
+            drawing = profiles(show, appearance)
+        first, last = drawing.figure.axes[0], drawing.figure.axes[1]
+        color = appearance["hermite-3"].color
+        assert color in [line.get_color() for line in first.lines]
+        assert (color in [line.get_color() for line in last.lines]) is not outcome.failed
+        entries = [one.get_text() for one in drawing.figure.legends[0].get_texts()]
+        assert ("Hermite, K = 3 (failed, t = 0.015)" in entries) is outcome.failed
+
+
+def test_a_panel_shows_the_reference_where_a_closure_is_far_away(compared: Comparison) -> None:
+    show = showcases(compared)[0]
+    wild = show.outcomes["euler"]
+    assert wild.solution is not None
+    far = wild.solution.assign(heat_flux=wild.solution.heat_flux + 1e3)
+    show = replace(show, outcomes={**show.outcomes, "euler": replace(wild, solution=far)})
+    with settings():
+        drawing = profiles(show, looks(labels(compared.closures)))
+    bottom, top = drawing.figure.axes[8].get_ylim()  # the row of q
+    reference = show.reference.heat_flux
+    assert bottom <= float(reference.min()) <= float(reference.max()) <= top
+    assert top - bottom <= 2.0 * float(reference.max() - reference.min()) * (1 + 1e-12)
+
+
+def test_every_closure_has_one_colour_and_no_two_share_a_line() -> None:
+    appearance = looks({str(i): str(i) for i in range(3 * len(PALETTE))})
+    lines = [(look.color, str(look.dash)) for look in appearance.values()]
+    assert len(set(lines)) == len(lines)
+    assert appearance[REFERENCE].color not in PALETTE
+
+
+def test_labels_tell_closures_apart() -> None:
+    closures = {spec: parse("hermite", 3) for spec in ("a/model", "b/model", "c/other", "hermite")}
+    assert labels(closures) == {
+        "a/model": "a/model",
+        "b/model": "b/model",
+        "c/other": "other, K = 3",
+        "hermite": "Hermite, K = 3",
+    }
+
+
+def test_medians_are_taken_in_each_decade() -> None:
+    eps = np.array([2e-3, 4e-3, 9e-3, 0.5, 2.0])
+    x, y = decade_medians(eps, np.array([1.0, 5.0, 3.0, 7.0, np.nan]))
+    assert x.tolist() == [4e-3, 0.5]
+    assert y.tolist() == [3.0, 7.0]
+    assert whole_decades(eps) == pytest.approx((1e-3, 10.0))
+
+
+def test_training_curves_are_drawn() -> None:
+    with settings():
+        drawing = training_figure({"entropy": HISTORY}, looks({"entropy": "entropy"}))
+    (axis,) = drawing.figure.axes
+    assert [list(one.get_ydata()) for one in axis.lines] == [
+        HISTORY["train"],
+        HISTORY["validation"],
+    ]
+    assert axis.get_yscale() == "log"
+
+
+@pytest.mark.parametrize("spec", ["hermite-3", "hermite-6", "entropy-6", "entropy-9"])
+def test_a_reconstruction_has_the_moments_of_f(spec: str) -> None:
+    output = {"distribution": True}
+    solution = kinetic.solve(problem="mix", cells=8, time={"end": 0.01}, output=output)
+    state, grid = solution.isel(time=-1), VelocityGrid()
+    closure = parse(spec)
+    f_hat = reconstruct(closure, state)
+    U, U_hat = (moments_of(f, grid) for f in (state.distribution.values, f_hat))
+    assert f_hat.shape == state.distribution.shape
+    # The nodes of closure and grid differ, and f_hat ends at |c| = 6.
+    assert pytest.approx(U, abs=2e-4) == U_hat
+
+
+@pytest.mark.parametrize("spec", ["hermite-3", "entropy-6"])
+def test_a_maxwellian_is_its_own_reconstruction(spec: str) -> None:
+    solution = kinetic.solve(
+        problem="shock", cells=8, time={"end": 1e-9}, output={"distribution": True}
+    )
+    state = solution.isel(time=0)
+    assert reconstruct(parse(spec), state) == pytest.approx(state.distribution.values, abs=3e-5)
+
+
+def test_samples_are_the_cells_farthest_from_typical_and_nearest_to_equilibrium() -> None:
+    solution = kinetic.solve(
+        problem="mix", cells=9, time={"end": 0.01}, output={"distribution": True}
+    )
+    chosen = samples({"hermite": parse("hermite", 3)}, solution.isel(time=-1))
+    deviations = [one.deviation for one in chosen]
+    assert deviations == sorted(deviations, reverse=True)
+    assert [one.label.split()[0] for one in chosen] == ["largest", "median", "smallest"]
+    for one in chosen:
+        direct = np.abs(one.f - one.maxwellian).sum() / one.f.sum()
+        assert one.deviation == pytest.approx(direct, rel=1e-12)
+        assert one.window[0] < one.v[np.argmax(one.f)] < one.window[1]
+
+
+def test_what_has_no_reconstruction_is_left_out() -> None:
+    solution = kinetic.solve(
+        problem="mix", cells=4, time={"end": 1e-3}, output={"distribution": True}
+    )
+
+    class Undecodable(LearnedClosure):
+        def decode(
+            self, m: torch.Tensor, start: torch.Tensor | None = None
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            theta, found = super().decode(m, start)
+            return theta, found & (torch.arange(len(found)) != 2)
+
+    closure = parse("entropy-6")
+    f_hat = reconstruct(
+        Undecodable(closure.name, closure.features, closure.dual), solution.isel(time=-1)
+    )
+    assert np.isnan(f_hat).all(axis=1).tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.01234, "0.012"), (0.996, "1.0"), (1.96, "2.0"), (34.6, "35"), (1234.5, "1234"), (0.0, "0")],
+)
+def test_numbers_have_two_significant_digits(value: float, written: str) -> None:
+    assert number(value) == written
+
+
+def test_a_configuration_reads_as_on_the_command_line() -> None:
+    nested = {
+        "time": {"end": 0.1},
+        "compare": {"closures": ("a", "b")},
+        "knudsen": None,
+        "on": True,
+    }
+    assert dict(flat(nested)) == {
+        "time.end": "0.1",
+        "compare.closures": "[a,b]",
+        "knudsen": "null",
+        "on": "true",
+    }
+
+
+def test_svgs_of_one_page_do_not_share_identifiers(tmp_path: Path) -> None:
+    texts = []
+    with settings():
+        for name in ("one", "two"):
+            figure, axes = blank(1, 1, (2.0, 2.0))
+            axes[0, 0].plot([0.0, 1.0], [0.0, 1.0])
+            texts.append(Drawing(name, "", "", figure).save(tmp_path))
+    first, second = (Page(text) for text in texts)
+    assert first.ids
+    assert not set(first.ids) & set(second.ids)
