@@ -1,17 +1,20 @@
 """What a closure is: the small protocol the finite-volume solver talks to, and its kinetic form.
 
-A state is one row per cell: U = (rho, rho u, E) and the normalised moments m = <w(c)> in the cell's own
-frame (u, T), c = (v-u)/sqrt(T). A closure decodes them to coefficients theta and with them to a distribution
+A state is one row per cell: U = (rho, rho u, E) and the normalised moments m = <w(c)> in the cell's
+own frame (u, T), c = (v-u)/sqrt(T). A closure decodes m to coefficients theta and with them to a
+distribution. `MomentClosure` takes
 
-    f_hat(v) = rho T^(-1/2) Mc(c) r(theta.phi(c)) for |c| <= L, else 0,   phi = (1, c, (c^2-1)/sqrt 2, w)
+    f_hat(v) = rho T^(-1/2) Mc(c) r(theta.phi(c)) for |c| <= L, else 0,
+    phi = (1, c, (c^2-1)/sqrt 2, w)
 
-with r(s) = exp(s) for maximum entropy and r(s) = 1 + s for Grad's method. Everything is dimensionless, D = 1.
+with r(s) = exp(s) for maximum entropy and r(s) = 1 + s for Grad's method. A closure of another kind
+need only be a `Closure`. Everything is dimensionless, D = 1.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -45,37 +48,117 @@ class Frame:
         return (v - self.u[:, None]) / self.T.sqrt()[:, None]
 
 
-@dataclass(frozen=True)
-class Distribution:
+class Distribution(Protocol):
     """f_hat of M cells as a function of v."""
+
+    def take(self, rows: Tensor) -> Distribution:
+        """f_hat of the cells `rows`."""
+        ...
+
+    def __call__(self, v: Tensor) -> Tensor:
+        """f_hat at velocities v (M, n)."""
+        ...
+
+
+class Closure(Protocol):
+    """What closes the moment equations: all that `FiniteVolume` and `run_batch` use of it.
+
+    Its functions act on rows of cells, return tensors where their arguments are, and are
+    differentiable if a solution is to be. m (M, K) and theta (M, P) mean what the closure makes of
+    them, but m must be averages over f, so that they are linear in f, and m = 0 in equilibrium:
+    collisions divide m by 1 + a and leave U alone.
+
+    Attributes:
+        name: what it is called.
+        moments: K, the number of moments beyond rho, rho u and E.
+        extent: L, where f_hat ends: f_hat(v) = 0 for |v-u| > L sqrt(T).
+        c: uniform nodes (n,) on [-L, L] that resolve f_hat.
+        positive: whether f_hat >= 0 always; then the solver keeps the update of a cell positive.
+        conductivity: whether heat is conducted as well, by Chapman and Enskog's law.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def moments(self) -> int: ...
+    @property
+    def extent(self) -> float: ...
+    @property
+    def c(self) -> Tensor: ...
+    @property
+    def positive(self) -> bool: ...
+    @property
+    def conductivity(self) -> bool: ...
+
+    def to(self, device: torch.device) -> Closure:
+        """The same closure with its tensors on `device`."""
+        ...
+
+    def decode(self, m: Tensor, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """theta (M, P) of moments m (M, K), and whether each cell has one (bool, (M,)).
+
+        `start` is the theta of a nearby state, or None: a guess that must not change the result
+        beyond a tolerance.
+        """
+        ...
+
+    def distribution(self, frame: Frame, theta: Tensor) -> Distribution:
+        """f_hat of cells."""
+        ...
+
+    def particles(self, frame: Frame, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Velocities and masses of a quadrature of f_hat, (M, n) each.
+
+        The velocities depend on the frame alone.
+        """
+        ...
+
+    def encode(self, frame: Frame, v: Tensor, g: Tensor) -> Tensor:
+        """m (M, K) of particles of velocities v and masses g (M, n), in the frame of the cells."""
+        ...
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """f_hat of a `MomentClosure`: rho T^(-1/2) Mc(c) r(a.(1, c, (c^2-1)/sqrt 2) + w part)."""
 
     closure: MomentClosure
     frame: Frame
     invariant: Tensor
     combined: Tensor
 
-    def take(self, rows: Tensor) -> Distribution:
+    def take(self, rows: Tensor) -> Decoded:
         """f_hat of the cells `rows`."""
-        return Distribution(
+        return Decoded(
             self.closure, self.frame.take(rows), self.invariant[rows], self.combined[rows]
         )
 
     def __call__(self, v: Tensor) -> Tensor:
         """f_hat at velocities v (M, n)."""
-        c = self.frame.scaled(v)
+        L = self.closure.extent
+        scaled = self.frame.scaled(v)
+        # Far outside r overflows, and zero times its derivative would be no number.
+        c = scaled.clamp(-L, L)
         a = self.invariant[:, :, None]
         s = a[:, 0] + a[:, 1] * c + a[:, 2] * ((c * c - 1.0) * math.sqrt(0.5))
         s = s + self.closure.features.evaluate(self.combined, c)
         scale = self.frame.rho / self.frame.T.sqrt() / math.sqrt(2 * math.pi)
         f = scale[:, None] * self.closure.weighted(-0.5 * c * c, s)
-        return torch.where(c.abs() <= self.closure.extent, f, 0.0)
+        return torch.where(scaled.abs() <= L, f, 0.0)
 
 
 @dataclass(frozen=True)
 class MomentClosure:
-    """A closure made of features w and a decoder r; extent L, and the number of nodes on [-L, L].
+    """A closure made of features w and a decoder r; see `Closure` for its members.
 
-    conductivity: whether heat is conducted as well, by Chapman and Enskog's law (Navier-Stokes).
+    Args:
+        name: what it is called.
+        features: w.
+        dual: the solver of the maximum-entropy problem; None for r(s) = 1 + s, Grad's method.
+        extent: L.
+        nodes: number of quadrature nodes on [-L, L].
+        conductivity: whether heat is conducted as well (Navier-Stokes).
+        device: where the tensors are.
     """
 
     name: str
@@ -84,21 +167,31 @@ class MomentClosure:
     extent: float = 6.0
     nodes: int = 49
     conductivity: bool = False
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
+
+    def to(self, device: torch.device) -> MomentClosure:
+        if device == self.device:
+            return self
+        return replace(self, features=self.features.to(device), device=device)
 
     @property
     def moments(self) -> int:
         return int(self.features.parity.numel())
 
+    @property
+    def positive(self) -> bool:
+        return self.dual is not None or self.moments == 0
+
     @cached_property
     def c(self) -> Tensor:
         """Quadrature nodes (n,)."""
-        return trapezoid(self.extent, self.nodes)[0]
+        return trapezoid(self.extent, self.nodes)[0].to(self.device)
 
     @cached_property
     def measure(self) -> Tensor:
         """Mc(c) dc at the nodes (n,)."""
         c, h = trapezoid(self.extent, self.nodes)
-        return unit_maxwellian(c) * h
+        return (unit_maxwellian(c) * h).to(self.device)
 
     @cached_property
     def phi(self) -> Tensor:
@@ -113,24 +206,22 @@ class MomentClosure:
 
     def decode(self, m: Tensor, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
         zeros = m.new_zeros((m.shape[0], INVARIANTS))
-        mu = torch.cat((zeros, m), dim=1)
         if self.dual is None:
-            return mu, torch.isfinite(m).all(1)
-        mu[:, 0] = 1.0
+            return torch.cat((zeros, m), dim=1), torch.isfinite(m).all(1)
+        mu = torch.cat((torch.ones_like(zeros[:, :1]), zeros[:, 1:], m), dim=1)
         begin = torch.zeros_like(mu) if start is None else start
         return self.dual.solve(self.phi, self.measure, mu, begin)
 
-    def distribution(self, frame: Frame, theta: Tensor) -> Distribution:
+    def distribution(self, frame: Frame, theta: Tensor) -> Decoded:
         combined = self.features.combine(theta[:, INVARIANTS:])
-        return Distribution(self, frame, theta[:, :INVARIANTS], combined)
+        return Decoded(self, frame, theta[:, :INVARIANTS], combined)
 
     def particles(self, frame: Frame, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Nodes v and masses f_hat dv of whole cells, (M, n) each."""
         s = theta @ self.phi.T
         ratio = 1.0 + s if self.dual is None else torch.exp(s)
         v = frame.u[:, None] + frame.T.sqrt()[:, None] * self.c
         return v, frame.rho[:, None] * self.measure * ratio
 
     def encode(self, frame: Frame, v: Tensor, g: Tensor) -> Tensor:
-        """m = sum_n g_n w(c_n)/rho of velocities v with masses g (M, n), in `frame`."""
+        """m = sum_n g_n w(c_n)/rho."""
         return self.features.integrate(frame.scaled(v), g) / frame.rho[:, None]

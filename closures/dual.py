@@ -1,18 +1,20 @@
 """The maximum-entropy problem: of all densities with given moments, the one of largest entropy.
 
-With measure w_n = Mc(c_n) dc_n and functions phi (n, P), the density exp(theta.phi) Mc has the moments mu when theta
-minimises the strictly convex dual function (Levermore, J. Stat. Phys. 83 (1996) 1021, eq. 5.3)
+With measure w_n = Mc(c_n) dc_n and functions phi (n, P), the density exp(theta.phi) Mc has the
+moments mu when theta minimises the strictly convex dual function (Levermore, J. Stat. Phys. 83
+(1996) 1021, eq. 5.3)
 
     D(theta) = sum_n w_n exp(theta.phi_n) - theta.mu + gamma/2 |theta|^2.
 
-phi is orthonormal under w, so the Hessian is the unit matrix at equilibrium (theta = 0) and Newton's method is well
-scaled. Each step is shortened until D decreases (Armijo), so the iteration cannot diverge; gamma > 0 bounds D from
-below for every mu, realizable or not, so a minimum always exists.
+phi is orthonormal under w, so the Hessian is the unit matrix at equilibrium (theta = 0) and
+Newton's method is well scaled. Each step is shortened until D decreases (Armijo), so the iteration
+cannot diverge; gamma > 0 bounds D from below for every mu, realizable or not, so a minimum exists.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -20,76 +22,142 @@ from torch import Tensor
 MAX_EXPONENT = 60.0
 """theta.phi is cut here: exp(60) is beyond any density that a search direction can usefully try."""
 
+SUFFICIENT = 0.25
+"""Fraction of the decrease that the slope promises which a step must achieve (Armijo)."""
+
+FLAT = 1e-10
+"""A slope below which D cannot be told from its minimum in floating point; Newton is safe there."""
+
+HALVINGS = 40
+
 
 @dataclass(frozen=True)
 class DualSolver:
     """Damped Newton for many duals at once.
 
-    tolerance: largest residual |<phi> - mu| accepted; regularization: gamma; iterations: the most Newton
-    steps tried before `solve` reports the cells that did not converge.
+    Args:
+        tolerance: largest residual |<phi> - mu| accepted.
+        regularization: gamma.
+        iterations: most Newton steps before `solve` reports the cells that did not converge.
     """
 
     tolerance: float = 1e-9
     regularization: float = 1e-9
     iterations: int = 60
 
-    def solve(self, phi: Tensor, measure: Tensor, mu: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-        """theta (M, P) for moments mu (M, P) from `start`, and which of the M converged (bool)."""
-        theta = self._better_start(phi, measure, mu, start)
-        todo = torch.arange(mu.shape[0], device=mu.device)
-        converged = torch.ones(mu.shape[0], dtype=torch.bool, device=mu.device)
-        for _ in range(self.iterations):
-            density, residual = self._gradient(phi, measure, mu[todo], theta[todo])
-            open_ = residual.abs().amax(1) > self.tolerance
-            if not open_.any():
-                return theta, converged
-            todo, density, residual = todo[open_], density[open_], residual[open_]
-            step = self._newton_step(phi, density, residual)
-            theta[todo] = self._descend(phi, measure, mu[todo], theta[todo], residual, step)
-        _, residual = self._gradient(phi, measure, mu[todo], theta[todo])
-        converged[todo] = residual.abs().amax(1) <= self.tolerance
-        return theta, converged
+    def solve(
+        self, phi: Tensor, measure: Tensor, mu: Tensor, start: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return theta (M, P) for moments mu (M, P), and which of the M converged (bool).
+
+        theta is differentiable in phi, measure and mu by the implicit function theorem,
+        d theta = -H^-1 d(grad D), H the Hessian at the minimum; the iteration is not recorded.
+
+        Args:
+            phi, measure: the functions (n, P) and the measure (n,).
+            mu: moments, (M, P).
+            start: first guess, (M, P); equilibrium is used instead where that is better.
+        """
+        with torch.no_grad():
+            theta, converged = self._minimise(_Dual(phi, measure, self.regularization), mu, start)
+        inputs = (phi, measure, mu)
+        if not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)):
+            return theta, converged
+        dual = _Dual(phi, measure, self.regularization)
+        density = dual.density(theta)
+        residual = dual.gradient(mu, theta, density)
+        fixed = _Dual(phi.detach(), measure.detach(), self.regularization)
+        step = fixed.newton_step(density.detach(), residual)
+        return theta + (step - step.detach()), converged
 
     def value(self, phi: Tensor, measure: Tensor, mu: Tensor, theta: Tensor) -> Tensor:
         """D(theta), (M,)."""
-        density = torch.exp((theta @ phi.T).clamp(max=MAX_EXPONENT)) @ measure
-        return density - (theta * mu).sum(1) + 0.5 * self.regularization * (theta * theta).sum(1)
+        dual = _Dual(phi, measure, self.regularization)
+        return dual.value(mu, theta, dual.density(theta))
 
-    def _better_start(self, phi: Tensor, measure: Tensor, mu: Tensor, start: Tensor) -> Tensor:
-        """`start` where it is no worse than equilibrium, else equilibrium: old values may be far off."""
-        at_start = self.value(phi, measure, mu, start)
-        good = at_start <= measure.sum()
-        return torch.where(good[:, None], start, torch.zeros_like(start))
+    def _minimise(self, dual: _Dual, mu: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+        theta, density = self._better_start(dual, mu, start)
+        converged = torch.zeros(len(mu), dtype=torch.bool, device=mu.device)
+        todo, rest = torch.arange(len(mu), device=mu.device), theta.clone()
+        for iteration in range(self.iterations + 1):
+            residual = dual.gradient(mu, rest, density)
+            done = residual.abs().amax(1) <= self.tolerance  # false for NaN
+            converged[todo[done]] = True
+            theta[todo] = rest
+            if done.all() or iteration == self.iterations:
+                break
+            if done.any():
+                left = ~done
+                todo, mu, rest = todo[left], mu[left], rest[left]
+                density, residual = density[left], residual[left]
+            rest, density = self._descend(dual, mu, rest, density, residual)
+        return theta, converged
 
-    def _gradient(
-        self, phi: Tensor, measure: Tensor, mu: Tensor, theta: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        density = torch.exp((theta @ phi.T).clamp(max=MAX_EXPONENT)) * measure
-        return density, density @ phi - mu + self.regularization * theta
-
-    def _newton_step(self, phi: Tensor, density: Tensor, residual: Tensor) -> Tensor:
-        P = phi.shape[1]
-        products = (phi[:, :, None] * phi[:, None, :]).reshape(-1, P * P)
-        hessian = (density @ products).reshape(-1, P, P)
-        # Round-off of the sum, not physics: keeps the factorisation alive where a density is all but a delta.
-        floor = self.regularization + 1e-14 * hessian.diagonal(dim1=1, dim2=2).amax(1)
-        hessian = hessian + floor[:, None, None] * torch.eye(P, dtype=phi.dtype, device=phi.device)
-        L, _ = torch.linalg.cholesky_ex(hessian)
-        return -torch.cholesky_solve(residual[:, :, None], L)[:, :, 0]
+    def _better_start(self, dual: _Dual, mu: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+        """`start` where it is no worse than equilibrium, as an old one may be, and its density."""
+        density = dual.density(start)
+        good = (dual.value(mu, start, density) <= dual.measure.sum())[:, None]
+        zero = torch.zeros_like(start)
+        return torch.where(good, start, zero), torch.where(good, density, dual.measure)
 
     def _descend(
-        self, phi: Tensor, measure: Tensor, mu: Tensor, theta: Tensor, residual: Tensor, step: Tensor
-    ) -> Tensor:
-        """Halve the step until D falls by a quarter of what its slope promises."""
+        self, dual: _Dual, mu: Tensor, theta: Tensor, density: Tensor, residual: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One Newton step, halved until D falls by enough: new theta and its density."""
+        step = dual.newton_step(density, residual)
         slope = (residual * step).sum(1)
-        before = self.value(phi, measure, mu, theta)
-        # Close to the minimum D cannot be told from its minimum in floating point; Newton is safe there.
-        safe = slope.abs() < 1e-10
-        length = torch.ones_like(slope)
-        for _ in range(40):
-            after = self.value(phi, measure, mu, theta + length[:, None] * step)
-            bad = ~safe & ~(after <= before + 0.25 * length * slope)
+        bound = dual.value(mu, theta, density)
+        new = theta + step
+        density = dual.density(new)
+        decrease = SUFFICIENT * slope
+        bad = (slope.abs() >= FLAT) & ~(dual.value(mu, new, density) <= bound + decrease)
+        for _ in range(HALVINGS):
             if not bad.any():
                 break
-            length = torch.where(bad, 0.5 * length, length)
-        return theta + length[:, None] * step
+            rows = torch.nonzero(bad)[:, 0]
+            step[rows], decrease[rows] = 0.5 * step[rows], 0.5 * decrease[rows]
+            new[rows] = theta[rows] + step[rows]
+            density[rows] = dual.density(new[rows])
+            after = dual.value(mu[rows], new[rows], density[rows])
+            bad[rows] = ~(after <= bound[rows] + decrease[rows])
+        return new, density
+
+
+@dataclass(frozen=True)
+class _Dual:
+    """D and its derivatives; `density` (M, n) is exp(theta.phi) w, which all of them need."""
+
+    phi: Tensor
+    measure: Tensor
+    gamma: float
+
+    @cached_property
+    def products(self) -> tuple[Tensor, Tensor]:
+        """phi_i phi_j for i <= j (n, P(P+1)/2), and where each (i, j) of P^2 is among them."""
+        P = self.phi.shape[1]
+        i, j = torch.triu_indices(P, P, device=self.phi.device)
+        place = torch.zeros((P, P), dtype=torch.long, device=self.phi.device)
+        place[i, j] = place[j, i] = torch.arange(len(i), device=self.phi.device)
+        return self.phi[:, i] * self.phi[:, j], place.flatten()
+
+    def density(self, theta: Tensor) -> Tensor:
+        return torch.exp((theta @ self.phi.T).clamp(max=MAX_EXPONENT)) * self.measure
+
+    def value(self, mu: Tensor, theta: Tensor, density: Tensor) -> Tensor:
+        regularization = 0.5 * self.gamma * (theta * theta).sum(1)
+        return density.sum(1) - (theta * mu).sum(1) + regularization
+
+    def gradient(self, mu: Tensor, theta: Tensor, density: Tensor) -> Tensor:
+        return density @ self.phi - mu + self.gamma * theta
+
+    def newton_step(self, density: Tensor, gradient: Tensor) -> Tensor:
+        """-(H + floor)^-1 gradient."""
+        P = self.phi.shape[1]
+        products, place = self.products
+        hessian = (density @ products)[:, place].view(-1, P, P)
+        diagonal = hessian.diagonal(dim1=1, dim2=2)
+        # Round-off of the sum, not physics: a density that is all but a delta has a singular H.
+        floor = self.gamma + 1e-14 * diagonal.amax(1, keepdim=True)
+        diagonal += floor
+        L, _ = torch.linalg.cholesky_ex(hessian)
+        return -torch.cholesky_solve(gradient[:, :, None], L)[:, :, 0]

@@ -1,9 +1,10 @@
-"""Functions w(c) of the scaled peculiar velocity c = (v-u)/sqrt(T) whose averages are the carried moments.
+"""Functions w(c) of the scaled peculiar velocity c = (v-u)/sqrt(T): their averages are carried.
 
-    W = int f w(c) dv = rho m,      m = <w>,      <.> the average over f/rho       (everything dimensionless)
+    W = int f w(c) dv = rho m,      m = <w>,      <.> the average over f/rho        (dimensionless)
 
-All are orthonormal to each other and to 1, c, c^2 under the unit Maxwellian Mc(c) = exp(-c^2/2)/sqrt(2 pi), so
-m = 0 in equilibrium, and each has a parity under c -> -c, so a reflected gas has reflected moments.
+All are orthonormal to each other and to 1, c, c^2 under the unit Maxwellian
+Mc(c) = exp(-c^2/2)/sqrt(2 pi), so m = 0 in equilibrium, and each has a parity under c -> -c, so a
+reflected gas has reflected moments.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def trapezoid(extent: float, points: int) -> tuple[Tensor, Tensor]:
     For a Gaussian times a smooth function its error falls faster than any power of the spacing
     (Trefethen and Weideman, SIAM Review 56 (2014) 385).
     """
-    c = torch.linspace(-extent, extent, points, dtype=torch.float64)
+    c = torch.linspace(-extent, extent, points, dtype=torch.float64, device="cpu")
     return c, torch.full_like(c, 2 * extent / (points - 1))
 
 
@@ -55,10 +56,13 @@ class Features(Protocol):
         """sum_n g_n w_k(c_n): from nodes and masses (M, n) to (M, K)."""
 
     def combine(self, a: Tensor) -> Tensor:
-        """The function sum_k a_k w_k of coefficients (M, K), in whatever form `evaluate` reads: (M, J)."""
+        """sum_k a_k w_k of coefficients (M, K), in whatever form `evaluate` reads: (M, J)."""
 
     def evaluate(self, combined: Tensor, c: Tensor) -> Tensor:
         """Values of combined functions (M, J) at nodes (M, n)."""
+
+    def to(self, device: torch.device) -> Features:
+        """The same functions with their tensors on `device`."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,9 @@ class HermiteFeatures:
     """
 
     count: int
+
+    def to(self, device: torch.device) -> HermiteFeatures:
+        return self
 
     @property
     def parity(self) -> Tensor:
@@ -106,6 +113,9 @@ class SplineFeatures:
     basis: SplineBasis
     coefficients: Tensor
     parity: Tensor
+
+    def to(self, device: torch.device) -> SplineFeatures:
+        return SplineFeatures(self.basis, self.coefficients.to(device), self.parity.to(device))
 
     def matrix(self, c: Tensor) -> Tensor:
         return self.basis.matrix(c) @ self.coefficients

@@ -20,7 +20,7 @@ cells are rows of one batch of M = B N cells. Everything is dimensionless.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -142,8 +142,7 @@ class FiniteVolume:
         self.boundary, self.scheme = boundary, scheme
         self.batch, self.cells = knudsen.shape
         self.dx = 1.0 / self.cells
-        nodes, weights = np.polynomial.legendre.leggauss(HALF_RANGE_NODES)
-        self.xi, self.xi_weights = knudsen.new_tensor((0.5 * (nodes + 1.0), 0.5 * weights))
+        self.xi, self.xi_weights = knudsen.new_tensor(_half_range())
 
     def take(self, trajectories: Tensor) -> FiniteVolume:
         """The solver of some of the trajectories."""
@@ -194,12 +193,13 @@ class FiniteVolume:
         Raises:
             Failure: density or temperature is not positive, or no f_hat has these moments.
         """
-        frame = _physical(Frame.of(U))
         theta, converged = self.closure.decode(m, start)
+        state = State(U, m, theta)
+        frame = _physical(state.frame)
         if not converged.all():
             cells = torch.nonzero(~converged)[:, 0]
             raise Failure(cells, frame, "no distribution of the closure has these moments")
-        return State(U, m, theta)
+        return state
 
     def heat_flux(self, state: State) -> Tensor:
         """q = 1/2 int (v-u)^3 f dv of the cells (M,), conducted heat included."""
@@ -238,9 +238,13 @@ class FiniteVolume:
         return stages[-1].state
 
     def _combine(
-        self, stages: list[_Stage], alpha: NDArray[np.float64], beta: NDArray[np.float64], dt: Tensor
+        self,
+        stages: list[_Stage],
+        alpha: NDArray[np.float64],
+        beta: NDArray[np.float64],
+        dt: Tensor,
     ) -> State:
-        """f* = sum_j alpha_j f_j + beta_j dt L(f_j) as a state; theta is the newest, for a start."""
+        """The state of f* = sum_j alpha_j f_j + beta_j dt L(f_j), with the newest theta so far."""
         if alpha[0] == 1.0 and not beta.any():
             return stages[0].state
         U = torch.zeros_like(stages[0].state.U)
@@ -315,6 +319,13 @@ class FiniteVolume:
         positivity = self.scheme.tableau.positivity
         face = face.clamp(min=0.0)
         return torch.minimum(face, f2 * (positivity / courant)) if positivity else face
+
+
+@cache
+def _half_range() -> NDArray[np.float64]:
+    """Gauss-Legendre nodes and weights on [0, 1], (2, n)."""
+    nodes, weights = np.polynomial.legendre.leggauss(HALF_RANGE_NODES)
+    return np.stack((0.5 * (nodes + 1.0), 0.5 * weights))
 
 
 def _physical(frame: Frame) -> Frame:

@@ -1,12 +1,15 @@
 """The closures by name, and the directories in which learned ones are kept.
 
-A model directory holds ``model.json`` (what it is, how it was trained) and ``weights.safetensors`` (the spline
-coefficients of its w, orthonormalised: there is no other normalisation to apply). Nothing in it is executed.
+A model directory holds ``model.json`` (what it is, how it was trained) and ``weights.safetensors``
+(the spline coefficients of its w, orthonormalised: there is no other normalisation to apply).
+Nothing in it is executed, and nothing larger than `MAX_BYTES` is read.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,35 +17,52 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
 
 from closures.closure import MomentClosure
 from closures.dual import DualSolver
-from closures.features import HermiteFeatures, SplineFeatures, invariants, trapezoid, unit_maxwellian
+from closures.features import (
+    HermiteFeatures,
+    SplineFeatures,
+    invariants,
+    trapezoid,
+    unit_maxwellian,
+)
 from closures.resources import closures_dir
 from closures.splines import SplineBasis
 from kinetic.errors import InvalidInput, check_choice, nearest
 from kinetic.options import Options, choice, integer, optional, text
 
 NAMES = ("euler", "navier_stokes", "hermite", "entropy", "model")
+CARRYING = ("hermite", "entropy")
+"""Closures by name that carry moments, as many as they are asked for."""
+
+DEFAULT_MOMENTS = 6
 SHIPPED = (6, 9)
 SCHEMA_VERSION = "1.0"
 MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
 MAX_BYTES = 16 * 2**20
 MAX_MOMENTS = 24
-ORTHONORMALITY = 1e-6
-"""Largest deviation from orthonormality under Mc accepted in a file."""
+MAX_INTERVALS, MAX_EXTENT = 1024, 64
+TOLERANCE = 1e-6
+"""Largest deviation from orthonormality under Mc, and from parity, accepted in a file."""
 
 
 @dataclass(frozen=True)
 class ClosureConfig(Options):
-    """Which closure: a name, its number of moments, or with ``model`` the directory `path`."""
+    """Which closure: a name, its number of moments, or with ``model`` the directory `path`.
+
+    `moments` is 6 if it is not given, for a model the number that it has; a number that is given
+    must agree with it. Closures that carry no moments do not use it.
+    """
 
     PREFIX: ClassVar[str] = "closure"
     SCALAR: ClassVar[str] = "name"
 
     name: Annotated[str, choice(NAMES)] = "entropy"
-    moments: Annotated[int | None, optional(integer(1, MAX_MOMENTS))] = 6
+    moments: Annotated[int | None, optional(integer(1, MAX_MOMENTS))] = None
     path: Annotated[str | None, optional(text)] = None
 
     def __post_init__(self) -> None:
@@ -51,6 +71,8 @@ class ClosureConfig(Options):
             raise InvalidInput("closure.path", None, "closure=model needs the directory of a model")
         if self.name != "model" and self.path is not None:
             raise InvalidInput("closure.path", self.path, "only closure=model reads a directory")
+        if self.name in CARRYING and self.moments is None:
+            object.__setattr__(self, "moments", DEFAULT_MOMENTS)
 
 
 @dataclass(frozen=True)
@@ -65,41 +87,52 @@ class LearnedClosure(MomentClosure):
         return (self.manifest or {}).get("history")
 
 
-def load(name: str, moments: int | None = 6, path: str | Path | None = None) -> MomentClosure:
-    """Return a closure by name.
+def load(name: str, moments: int | None = None, path: str | Path | None = None) -> MomentClosure:
+    """Return a closure by name; see `ClosureConfig` for the arguments.
 
     Raises:
         InvalidInput: no such closure, or its directory is missing, damaged or of another kind.
     """
     check_choice("closure", name, NAMES)
-    if name == "model":
-        return read_model(Path(str(path)), moments)
+    config = ClosureConfig(name, moments, None if path is None else str(path))
+    if config.path is not None:
+        return read_model(Path(config.path), moments)
     if name == "entropy":
-        if moments not in SHIPPED:
+        if config.moments not in SHIPPED:
             allowed = "shipped are " + " and ".join(map(str, SHIPPED)) + "; train others"
-            raise InvalidInput("closure.moments", moments, allowed)
-        return read_model(closures_dir() / f"entropy-d1-bgk-k{moments}", moments)
-    if name == "hermite":
-        if moments is None:
-            raise InvalidInput("closure.moments", None, f"must be from 1 to {MAX_MOMENTS}")
-        return MomentClosure(name, HermiteFeatures(moments), None)
-    return MomentClosure(name, HermiteFeatures(0), None, conductivity=name == "navier_stokes")
+            raise InvalidInput("closure.moments", config.moments, allowed)
+        folder = closures_dir() / f"entropy-d1-bgk-k{config.moments}"
+        return read_model(folder, config.moments)
+    count = config.moments if name in CARRYING else 0
+    return MomentClosure(
+        name, HermiteFeatures(count or 0), None, conductivity=name == "navier_stokes"
+    )
 
 
-def parse(spec: str, moments: int | None = 6) -> MomentClosure:
+def parse(spec: str, moments: int | None = None) -> MomentClosure:
     """Return the closure of ``NAME``, ``NAME-MOMENTS`` or a model directory.
 
     Raises:
         InvalidInput: under ``compare.closures``, when it is none of these.
     """
-    name, _, number = spec.partition("-")
-    if name in NAMES and name != "model" and (number.isdigit() or not number):
-        return load(name, int(number) if number else moments)
-    if "/" in spec or Path(spec).is_dir():
-        return load("model", None, spec)
     named = [name for name in NAMES if name != "model"]
-    allowed = f"must be one of {', '.join(named)}, NAME-MOMENTS, or a model directory"
-    raise InvalidInput("compare.closures", spec, allowed + nearest(name, named))
+    if spec in named:
+        return load(spec, moments)
+    matched = re.fullmatch(r"([a-z_]+)-([0-9]{1,4})", spec)
+    if matched and matched[1] in CARRYING:
+        return load(matched[1], int(matched[2]))
+    if "/" in spec or _is_directory(spec):
+        return read_model(Path(spec))
+    counted = " or ".join(f"{name}-MOMENTS" for name in CARRYING)
+    allowed = f"must be one of {', '.join(named)}, {counted}, or a model directory"
+    raise InvalidInput("compare.closures", spec, allowed + nearest(spec.partition("-")[0], named))
+
+
+def _is_directory(spec: str) -> bool:
+    try:
+        return Path(spec).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def write_model(folder: Path, features: SplineFeatures, manifest: Mapping[str, Any]) -> None:
@@ -108,8 +141,9 @@ def write_model(folder: Path, features: SplineFeatures, manifest: Mapping[str, A
     The weights go first and the manifest last, by renaming: a directory with a manifest is whole.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {"coefficients": features.coefficients.contiguous(), "parity": features.parity}
-    _replace(folder / WEIGHTS, lambda path: save_file(tensors, path))
+    tensors = {"coefficients": features.coefficients.detach(), "parity": features.parity}
+    whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    _replace(folder / WEIGHTS, save_tensors(whole))
     kind = {
         "schema_version": SCHEMA_VERSION,
         "closure": "entropy",
@@ -118,12 +152,12 @@ def write_model(folder: Path, features: SplineFeatures, manifest: Mapping[str, A
         "basis": {"extent": features.basis.extent, "intervals": features.basis.intervals},
     }
     document = json.dumps(kind | dict(manifest), indent=1, allow_nan=False) + "\n"
-    _replace(folder / MANIFEST, lambda path: path.write_text(document))
+    _replace(folder / MANIFEST, document.encode())
 
 
-def _replace(path: Path, write: Any) -> None:
+def _replace(path: Path, content: bytes) -> None:
     partial = path.with_name(f"{path.name}.partial")
-    write(partial)
+    partial.write_bytes(content)
     partial.replace(path)
 
 
@@ -138,7 +172,7 @@ def read_model(folder: Path, moments: int | None = None) -> LearnedClosure:
     if moments is not None and count != moments:
         allowed = f"the model in {folder} has {count}; leave it out or give {count}"
         raise InvalidInput("closure.moments", moments, allowed)
-    basis = SplineBasis(float(manifest["basis"]["extent"]), int(manifest["basis"]["intervals"]))
+    basis = SplineBasis(float(manifest["basis"]["extent"]), manifest["basis"]["intervals"])
     features = _read_features(folder, basis, count)
     return LearnedClosure("entropy", features, DualSolver(), manifest=manifest)
 
@@ -147,51 +181,94 @@ def _refuse(folder: Path, why: str) -> InvalidInput:
     return InvalidInput("closure", folder, f"{why}; must be a directory written by closures train")
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def _read(folder: Path, name: str) -> bytes:
+    """The content of a file of a model directory, if it is an ordinary file of moderate size."""
+    path = folder / name
     try:
-        _check_size(folder / MANIFEST)
-        manifest = json.loads((folder / MANIFEST).read_text())
+        if path.exists() and not path.is_file():
+            raise _refuse(folder, f"{name} is not a file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise _refuse(folder, f"{MANIFEST} cannot be read ({error.strerror})") from None
+        raise _refuse(folder, f"{name} cannot be read ({error.strerror})") from None
+    except ValueError:
+        raise _refuse(folder, "is not a path") from None
+    if len(content) > MAX_BYTES:
+        raise _refuse(folder, f"{name} is larger than {MAX_BYTES} bytes")
+    return content
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    content = _read(folder, MANIFEST)
+    try:
+        manifest = json.loads(content)
     except (ValueError, RecursionError):
         raise _refuse(folder, f"{MANIFEST} is not JSON") from None
+    if not isinstance(manifest, dict):
+        raise _refuse(folder, f"{MANIFEST} does not hold an object")
     expected = {"schema_version": SCHEMA_VERSION, "closure": "entropy", "dimension": 1}
     for key, value in expected.items():
-        found = manifest.get(key) if isinstance(manifest, dict) else None
-        if found != value:
-            raise _refuse(folder, f"{MANIFEST} has {key} {found!r}, not {value!r}")
-    basis, count = manifest.get("basis"), manifest.get("moments")
-    numbers = [basis.get("extent"), basis.get("intervals")] if isinstance(basis, dict) else [None]
-    if not all(isinstance(n, int | float) and 1 <= n <= 1024 for n in [*numbers, count]):
+        if manifest.get(key) != value:
+            found = repr(manifest.get(key))[:40]
+            raise _refuse(folder, f"{MANIFEST} has {key} {found}, not {value!r}")
+    if not _numbers_allowed(manifest):
         raise _refuse(folder, f"{MANIFEST} has no valid basis and moments")
+    if not _history_allowed(manifest.get("history")):
+        raise _refuse(folder, f"{MANIFEST} has a history that is not curves of numbers")
     return manifest
 
 
-def _check_size(path: Path) -> None:
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path} is larger than {MAX_BYTES} bytes")
+def _numbers_allowed(manifest: Mapping[str, Any]) -> bool:
+    basis = manifest.get("basis")
+    if not isinstance(basis, dict):
+        return False
+    counts = ((manifest.get("moments"), MAX_MOMENTS), (basis.get("intervals"), MAX_INTERVALS))
+    whole = all(type(n) is int and 1 <= n <= most for n, most in counts)  # bool is no number
+    extent = basis.get("extent")
+    return whole and isinstance(extent, int | float) and 1 <= extent <= MAX_EXTENT
+
+
+def _history_allowed(history: Any) -> bool:
+    """Whether it is absent, or lists of finite numbers of one length by name."""
+    if history is None:
+        return True
+    if not isinstance(history, dict) or not all(isinstance(c, list) for c in history.values()):
+        return False
+    numbers = [n for curve in history.values() for n in curve]
+    finite = all(type(n) in (int, float) and math.isfinite(n) for n in numbers)
+    return finite and len({len(curve) for curve in history.values()}) <= 1
 
 
 def _read_features(folder: Path, basis: SplineBasis, count: int) -> SplineFeatures:
+    content = _read(folder, WEIGHTS)
     try:
-        _check_size(folder / WEIGHTS)
-        tensors = load_file(folder / WEIGHTS)
-        coefficients, parity = tensors["coefficients"].double(), tensors["parity"].double()
-    except OSError as error:
-        raise _refuse(folder, f"{WEIGHTS} cannot be read ({error})") from None
-    except (SafetensorError, ValueError, KeyError):
+        tensors = load_tensors(content)
+        coefficients, parity = tensors["coefficients"], tensors["parity"]
+    except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError):
         raise _refuse(folder, f"{WEIGHTS} is damaged") from None
     if coefficients.shape != (basis.size, count) or parity.shape != (count,):
         raise _refuse(folder, f"{WEIGHTS} has the wrong shapes")
-    features = SplineFeatures(basis, coefficients, parity)
+    if not (_is_real(coefficients) and _is_real(parity)):
+        raise _refuse(folder, f"{WEIGHTS} does not hold real numbers")
+    features = SplineFeatures(basis, coefficients.double(), parity.double())
     if not _orthonormal(features):
-        raise _refuse(folder, f"{WEIGHTS} holds functions that are not orthonormal")
+        raise _refuse(folder, f"{WEIGHTS} holds functions that are not orthonormal or no parity")
     return features
 
 
+def _is_real(tensor: Tensor) -> bool:
+    return tensor.dtype in (torch.float32, torch.float64)
+
+
 def _orthonormal(features: SplineFeatures) -> bool:
-    """Whether w and the invariants are orthonormal under Mc; false for NaN."""
+    """Whether w and the invariants are orthonormal under Mc and w has its parity; not for NaN."""
     c, h = trapezoid(features.basis.extent + 2.0, 1601)
-    phi = torch.cat((invariants(c), features.matrix(c)), dim=1)
+    w = features.matrix(c)
+    phi = torch.cat((invariants(c), w), dim=1)
     gram = phi.T @ ((unit_maxwellian(c) * h)[:, None] * phi)
-    return bool((gram - torch.eye(len(gram))).abs().max() < ORTHONORMALITY)
+    defects = (
+        gram - torch.eye(len(gram)),
+        features.parity.abs() - 1.0,
+        w.flip(0) - features.parity * w,
+    )
+    return all(bool(defect.abs().max() < TOLERANCE) for defect in defects)

@@ -1,9 +1,9 @@
 """The limited reconstructions of `kinetic.limiters`, elementwise on tensors.
 
-Each maps the differences behind = f_j - f_(j-1), ahead = f_(j+1) - f_j and the second differences of the
-two neighbours to the offset f_(j+1/2) - f_j of the face downstream; sources stand in `kinetic.limiters`.
-The learned equations and their reference are then discretised alike, so that comparing them
-compares closures.
+Each maps the differences behind = f_j - f_(j-1), ahead = f_(j+1) - f_j and the second differences
+of the two neighbours to the offset f_(j+1/2) - f_j of the face downstream; sources stand in
+`kinetic.limiters`. The learned equations and their reference are then discretised alike, so that
+comparing them compares closures.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def van_leer(behind: Tensor, ahead: Tensor, d_behind: Tensor, d_ahead: Tensor) -
 def van_albada(behind: Tensor, ahead: Tensor, d_behind: Tensor, d_ahead: Tensor) -> Tensor:
     """Half of ab (a + b) / (a^2 + b^2) for differences of one sign."""
     product = (behind * ahead).clamp(min=0.0)
-    return 0.5 * product * (behind + ahead) / (behind * behind + ahead * ahead + TINY)
+    # Where one vanishes the quotient is 0, and so must be its derivative.
+    squares = torch.where(product > 0.0, behind * behind + ahead * ahead + TINY, 1.0)
+    return 0.5 * product * (behind + ahead) / squares
 
 
 def third(behind: Tensor, ahead: Tensor, d_behind: Tensor, d_ahead: Tensor) -> Tensor:

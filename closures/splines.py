@@ -1,11 +1,12 @@
-"""Uniform cubic B-splines on [-L, L], continued by constants: the bounded functions that are learned.
+"""Uniform cubic B-splines on [-L, L], continued by constants: bounded functions to be learned.
 
-    S(c) = sum_b s_b B_b(c),    B_b the cubic B-spline of the uniform knots c_b = -L + (b-1) h    (dimensionless c)
+    S(c) = sum_b s_b B_b(c),   B_b the cubic B-spline centred on c_b = -L + (b-1) h  (dimensionless)
 
-At each c four basis functions are non-zero, with the weights (t in [0,1] the place inside the knot interval)
-(1-t)^3/6, (3t^3-6t^2+4)/6, (-3t^3+3t^2+3t+1)/6, t^3/6 (de Boor, A Practical Guide to Splines, ch. IX).
-Two operations are all that the solver needs, and neither grows with the number of learned functions:
-`integrate` deposits weighted nodes on the basis (the adjoint), `evaluate` reads a spline off at given nodes.
+At each c four basis functions are non-zero, with the weights (t in [0,1] the place inside the knot
+interval) (1-t)^3/6, (3t^3-6t^2+4)/6, (-3t^3+3t^2+3t+1)/6, t^3/6 (de Boor, A Practical Guide to
+Splines, ch. IX). Two operations are all that the solver needs, and neither grows with the number of
+learned functions: `integrate` deposits weighted nodes on the basis (the adjoint), `evaluate` reads
+a spline off at given nodes.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ class SplineBasis:
         return self.intervals + 3
 
     def locate(self, c: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """First of the four active basis functions at `c`, and their four weights; shapes of `c`."""
-        s = (c.clamp(-self.extent, self.extent) + self.extent) * (self.intervals / (2 * self.extent))
+        """First of the four active basis functions at `c`, and their weights; shapes of `c`."""
+        knots_per_unit = self.intervals / (2 * self.extent)
+        s = (c.clamp(-self.extent, self.extent) + self.extent) * knots_per_unit
         first = s.detach().floor().clamp_(max=self.intervals - 1)
         t = s - first
         r = 1.0 - t
@@ -45,13 +47,12 @@ class SplineBasis:
 
     def matrix(self, c: Tensor) -> Tensor:
         """B_b(c_n) for nodes `c` (n,): dense (n, size)."""
-        eye = torch.ones((c.shape[0], 1), dtype=c.dtype, device=c.device)
-        return self.integrate(c[:, None], eye)
+        return self.integrate(c[:, None], torch.ones_like(c)[:, None])
 
     def integrate(self, c: Tensor, g: Tensor) -> Tensor:
         """sum_n g_n B_b(c_n): from nodes and masses (M, n) to (M, size)."""
         first, weights = self.locate(c)
-        out = torch.zeros((c.shape[0], self.size), dtype=g.dtype, device=g.device)
+        out = g.new_zeros((c.shape[0], self.size))
         for p, w in enumerate(weights):
             out = out.scatter_add(1, first + p, g * w)
         return out
@@ -59,4 +60,7 @@ class SplineBasis:
     def evaluate(self, s: Tensor, c: Tensor) -> Tensor:
         """S(c) of the splines with coefficients `s` (M, size) at nodes (M, n)."""
         first, weights = self.locate(c)
-        return sum(torch.gather(s, 1, first + p) * w for p, w in enumerate(weights))  # type: ignore[return-value]
+        out = torch.zeros_like(c)
+        for p, w in enumerate(weights):
+            out = out + torch.gather(s, 1, first + p) * w
+        return out
