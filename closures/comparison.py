@@ -20,7 +20,7 @@ import xarray as xr
 from rich.console import Console
 from rich.progress import Progress
 
-from closures.closure import MomentClosure
+from closures.closure import Closure
 from closures.library import ClosureConfig, parse
 from closures.metrics import errors
 from closures.outcomes import REFERENCE, Case, Comparison, Outcome, percent, summarise
@@ -185,7 +185,7 @@ class _Runner:
     """Solves the cases of a comparison in order."""
 
     config: CompareConfig
-    closures: Mapping[str, MomentClosure]
+    closures: Mapping[str, Closure]
     announcer: _Announcer
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -225,7 +225,7 @@ class _Runner:
             yield spec, self._batch(closure, [case.state for case in cases])
             self.announcer.advance(len(cases))
 
-    def _batch(self, closure: MomentClosure, states: list[InitialState]) -> list[Result]:
+    def _batch(self, closure: Closure, states: list[InitialState]) -> list[Result]:
         config = self.config
         try:
             results = run_batch(

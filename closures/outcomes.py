@@ -27,7 +27,7 @@ from typing import Any
 
 import xarray as xr
 
-from closures.closure import MomentClosure
+from closures.closure import Closure
 from closures.metrics import FIELDS, mean_error
 from kinetic.output import package_version
 from kinetic.problems import InitialState
@@ -130,7 +130,7 @@ class Comparison:
 
     folder: Path
     configuration: dict[str, Any]
-    closures: Mapping[str, MomentClosure]
+    closures: Mapping[str, Closure]
     outcomes: tuple[Outcome, ...]
     threads: int
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from fake_closures import SMALL, failing_batch, fake_batch, infinite_batch
+from fake_closures import SMALL, failing_batch, fake_batch, infinite_batch, kinetic_at
 
 from closures import comparison
-from closures.comparison import CompareConfig, compare, showcases
+from closures.comparison import CompareConfig, compare, judge, showcases
 from closures.metrics import FIELDS, errors, mean_error, relative_l2
 from closures.outcomes import REFERENCE, Case, Comparison
-from kinetic.errors import InvalidInput
+from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.problems import problem
 
 
@@ -175,6 +175,17 @@ def test_a_solution_that_is_not_finite_has_failed(
     run(tmp_path, monkeypatch, infinite_batch)
     reasons = {c["reason"] for c in read(tmp_path)["cases"] if c["closure"] == "euler"}
     assert reasons == {"the solution is not finite"}
+
+
+def test_without_a_reference_there_is_no_error() -> None:
+    state = problem("wave", cells=8)
+    broken = NonPhysicalState(0.01, 2, {"T": -1.0}, "temperature is not positive")
+    one = Case("wave", 0, state)
+    found = judge(one, "euler", kinetic_at(state, 0.01, 2), broken)
+    assert found.failed
+    assert found.errors is None
+    assert found.reason == f"the reference failed: {broken}"
+    assert judge(one, REFERENCE, broken, broken).reason == str(broken)
 
 
 def test_the_same_configuration_gives_the_same_metrics(

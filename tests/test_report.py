@@ -18,8 +18,14 @@ from closures import comparison
 from closures.comparison import compare
 from closures.library import LearnedClosure, parse
 from closures.outcomes import REFERENCE, Comparison
-from closures.report.figures import decade_medians, training_figure, whole_decades
-from closures.report.page import labels, showcases, write_report
+from closures.report.figures import (
+    decade_medians,
+    error_figure,
+    features_figure,
+    training_figure,
+    whole_decades,
+)
+from closures.report.page import labels, showcases
 from closures.report.profiles import profiles
 from closures.report.reconstruction import reconstruct, samples
 from closures.report.style import PALETTE, Drawing, blank, looks, settings
@@ -144,12 +150,20 @@ def test_the_set_up_is_stated(page: Page) -> None:
         assert words in page.text
 
 
-def test_the_same_comparison_gives_the_same_bytes(compared: Comparison, tmp_path: Path) -> None:
-    write_report(replace(compared, folder=tmp_path))
-    made = sorted(path for path in tmp_path.rglob("*") if path.is_file())
-    assert len(made) == 1 + 2 * len(figures(compared))
-    for path in made:
-        assert path.read_bytes() == (compared.folder / path.relative_to(tmp_path)).read_bytes()
+def test_figures_drawn_again_are_the_same_to_the_byte(
+    compared: Comparison, text: str, tmp_path: Path
+) -> None:
+    appearance = looks(labels(compared.closures))
+    with settings():
+        closure = compared.closures["entropy"]
+        again = [
+            profiles(showcases(compared)[0], appearance),
+            features_figure("entropy", closure, appearance["entropy"]),
+        ]
+        svgs = [drawing.save(tmp_path) for drawing in again]
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (compared.folder / "figures" / path.name).read_bytes()
+    assert all(svg in text for svg in svgs)
 
 
 def test_a_closure_that_failed_is_drawn_as_far_as_it_came(compared: Comparison) -> None:
@@ -203,6 +217,18 @@ def test_medians_are_taken_in_each_decade() -> None:
     assert x.tolist() == [4e-3, 0.5]
     assert y.tolist() == [3.0, 7.0]
     assert whole_decades(eps) == pytest.approx((1e-3, 10.0))
+
+
+def test_crosses_of_failures_lie_above_all_errors(compared: Comparison) -> None:
+    with settings():
+        figure = error_figure(compared, looks(labels(compared.closures))).figure
+    top = np.log(figure.axes[0].get_ylim())
+    largest = max(one.errors["density"] for one in compared.outcomes if one.errors)
+    height = (np.log(largest) - top[0]) / (top[1] - top[0])
+    crosses = [line for axis in figure.axes for line in axis.lines if line.get_marker() == "x"]
+    drawn = np.concatenate([line.get_ydata() for line in crosses])
+    assert len(drawn) == 2 * 3  # two failures in each of three fields
+    assert height < min(drawn)
 
 
 def test_training_curves_are_drawn() -> None:

@@ -16,6 +16,8 @@ from closures.report.style import SYMBOLS, Drawing, Look, blank, legend, outer_l
 
 #: Range of c = (v - u) / sqrt(T) in which w(c) is drawn.
 REACH = 5.0
+#: Height of a row of crosses, in heights of a panel.
+ROW = 0.035
 #: The |c| that set the scale.
 CORE = 3.0
 
@@ -35,6 +37,8 @@ def error_figure(comparison: Comparison, looks: Mapping[str, Look]) -> Drawing:
             axis.set_yscale("log")
             draw = _against_knudsen if _has_axis(outcomes) else _by_closure
             draw(axis, outcomes, name, looks)
+        if any(one.failed for one in comparison.outcomes):
+            _leave_room(panels[0], len(comparison.closures))
     for axis, family in zip(axes[0], families, strict=True):
         axis.set_title(family)
     legend(figure, [looks[closure].handle() for closure in comparison.closures])
@@ -110,11 +114,17 @@ def _by_closure(
     axis.set_xlim(-0.6, len(outcomes) - 0.4)
 
 
+def _leave_room(axis: Axes, rows: int) -> None:
+    """Extend a logarithmic axis upwards by what rows of crosses need."""
+    bottom, top = axis.get_ylim()
+    axis.set_ylim(bottom, top * (top / bottom) ** (ROW * rows / (1.0 - ROW * rows)))
+
+
 def _mark_failures(axis: Axes, x: Array, look: Look, row: int) -> None:
     """Put crosses at the upper edge of a panel, a row for each closure."""
     (crosses,) = axis.plot(
         x,
-        np.full(len(x), 0.98 - 0.035 * row),
+        np.full(len(x), 0.98 - ROW * row),
         transform=axis.get_xaxis_transform(),
         color=look.color,
         ls="",

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from closures.closure import MomentClosure
+from closures.closure import Closure
 from closures.library import LearnedClosure
 from closures.outcomes import REFERENCE, Comparison, Outcome, versions
 from closures.report.figures import error_figure, features_figure, training_figure
@@ -57,7 +57,7 @@ def write_report(comparison: Comparison) -> Path:
     return partial.replace(path)
 
 
-def labels(closures: Mapping[str, MomentClosure]) -> dict[str, str]:
+def labels(closures: Mapping[str, Closure]) -> dict[str, str]:
     """Return a label for each closure; those that would share one keep their names as given."""
     short = {spec: _label(spec, closure.moments) for spec, closure in closures.items()}
     often = Counter(short.values())
@@ -65,7 +65,7 @@ def labels(closures: Mapping[str, MomentClosure]) -> dict[str, str]:
 
 
 def _label(spec: str, moments: int) -> str:
-    name = TITLES.get(spec.partition("-")[0], Path(spec).name)
+    name = Path(spec).name if "/" in spec else TITLES.get(spec.partition("-")[0], spec)
     return f"{name}, K = {moments}" if moments else name
 
 

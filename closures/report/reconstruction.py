@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from closures.closure import Frame, MomentClosure
+from closures.closure import Closure, Frame
 from closures.metrics import Array
 from kinetic.maxwellian import maxwellian
 from kinetic.moments import conserved
@@ -43,7 +43,7 @@ class Sample:
 
 
 @torch.no_grad()
-def reconstruct(closure: MomentClosure, state: xr.Dataset) -> Array:
+def reconstruct(closure: Closure, state: xr.Dataset) -> Array:
     """Return f_hat = Phi(U, Psi(f)) at the velocities of f, shape (x, v).
 
     Args:
@@ -60,7 +60,7 @@ def reconstruct(closure: MomentClosure, state: xr.Dataset) -> Array:
     return torch.where(found[:, None], f_hat, torch.nan).numpy()
 
 
-def samples(closures: Mapping[str, MomentClosure], state: xr.Dataset) -> list[Sample]:
+def samples(closures: Mapping[str, Closure], state: xr.Dataset) -> list[Sample]:
     """Choose the cells where f deviates from its Maxwellian most, typically and least.
 
     Args:
