@@ -251,8 +251,8 @@ def test_a_reconstruction_has_the_moments_of_f(spec: str) -> None:
     f_hat = reconstruct(closure, state)
     U, U_hat = (moments_of(f, grid) for f in (state.distribution.values, f_hat))
     assert f_hat.shape == state.distribution.shape
-    # The nodes of closure and grid differ, and f_hat ends at |c| = 6.
-    assert pytest.approx(U, abs=2e-4) == U_hat
+    # They are equal on the nodes of the closure, from which those of the grid differ.
+    assert pytest.approx(U, abs=1e-4) == U_hat
 
 
 @pytest.mark.parametrize("spec", ["hermite-3", "entropy-6"])
@@ -261,7 +261,7 @@ def test_a_maxwellian_is_its_own_reconstruction(spec: str) -> None:
         problem="shock", cells=8, time={"end": 1e-9}, output={"distribution": True}
     )
     state = solution.isel(time=0)
-    assert reconstruct(parse(spec), state) == pytest.approx(state.distribution.values, abs=3e-5)
+    assert reconstruct(parse(spec), state) == pytest.approx(state.distribution.values, abs=2e-7)
 
 
 def test_samples_are_the_cells_farthest_from_typical_and_nearest_to_equilibrium() -> None:

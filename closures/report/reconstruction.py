@@ -11,6 +11,7 @@ import xarray as xr
 
 from closures.closure import Closure, Frame
 from closures.metrics import Array
+from closures.samples import local_frame
 from kinetic.maxwellian import maxwellian
 from kinetic.moments import conserved
 
@@ -46,17 +47,21 @@ class Sample:
 def reconstruct(closure: Closure, state: xr.Dataset) -> Array:
     """Return f_hat = Phi(U, Psi(f)) at the velocities of f, shape (x, v).
 
+    f is integrated on the nodes of the closure, as in its solver, not on the coarser ones of f.
+
     Args:
         closure: what encodes (Psi) and decodes (Phi).
         state: one time of a solution with its ``distribution``.
     """
-    f, v = (torch.tensor(state[name].values) for name in ("distribution", "v"))
+    f, v = state["distribution"].values, state["v"].values
     rho, u, T = (state[name].values for name in ("density", "velocity", "temperature"))
     frame = Frame.of(torch.as_tensor(conserved(rho, u, T)))
-    velocities = v.expand_as(f)
-    moments = closure.encode(frame, velocities, f * (v[1] - v[0]))
+    c = closure.c
+    g = torch.as_tensor(local_frame(f, v, c.numpy()))
+    nodes = frame.u[:, None] + frame.T.sqrt()[:, None] * c
+    moments = closure.encode(frame, nodes, frame.rho[:, None] * g * (c[1] - c[0]))
     theta, found = closure.decode(moments)
-    f_hat = closure.distribution(frame, theta)(velocities)
+    f_hat = closure.distribution(frame, theta)(torch.tensor(v).expand(len(f), -1))
     return torch.where(found[:, None], f_hat, torch.nan).numpy()
 
 
