@@ -27,8 +27,7 @@ from closures.outcomes import REFERENCE, Case, Comparison, Outcome, percent, sum
 from closures.report.page import write_report
 from closures.solution import run_batch
 from kinetic.collisions import BGK
-from kinetic.config import FAMILIES, OutputConfig, ProblemConfig, SolveConfig, seed
-from kinetic.config import _Physics as Physics
+from kinetic.config import FAMILIES, OutputConfig, Physics, ProblemConfig, SolveConfig, seed
 from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.options import Options, choice, integer, several, text
 from kinetic.problems import InitialState, problem

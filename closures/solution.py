@@ -15,6 +15,7 @@ from closures.batch import Batch, Task
 from closures.closure import Closure, Frame
 from closures.finite_volume import Scheme
 from closures.library import ClosureConfig, load
+from closures.memory import keep_freed_memory
 from closures.restart import MomentState, read_state, sign
 from kinetic.collisions import BGK
 from kinetic.config import SchemeConfig, SolveConfig
@@ -117,6 +118,7 @@ def run_batch(
         For each state a dataset, whose ``solver_seconds`` is its share of the time of its batch, or
         the error that ended it.
     """
+    keep_freed_memory()
     discretisation = Scheme(scheme.time, scheme.limiter, scheme.cfl)
     task = Task(closure, collision, boundary or states[0].boundary, discretisation, **options)
     size = max(1, BATCH_CELLS // len(states[0].x))

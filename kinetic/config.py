@@ -116,7 +116,7 @@ class SchemeConfig(Options):
 
     time: Annotated[str, choice(TABLEAUX)] = "hsz2"
     limiter: Annotated[str, choice(LIMITERS)] = "third"
-    cfl: Annotated[float, positive(1e-6, 0.8)] = 0.4
+    cfl: Annotated[float, positive(1e-6, 0.5)] = 0.4
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class OutputConfig(Options):
 
 
 @dataclass(frozen=True)
-class _Physics(Options):
+class Physics(Options):
     """What one run of the solver needs besides its initial data.
 
     `knudsen` replaces the Knudsen number of the problem by a constant; `boundary` replaces the
@@ -150,7 +150,7 @@ class _Physics(Options):
 
 
 @dataclass(frozen=True)
-class SolveConfig(_Physics):
+class SolveConfig(Physics):
     """Everything that defines one reference solution (``kinetic solve``)."""
 
     problem: ProblemConfig = field(default_factory=ProblemConfig)
@@ -185,7 +185,7 @@ class DatasetConfig(Options):
 
 
 @dataclass(frozen=True)
-class DatasetRunConfig(_Physics):
+class DatasetRunConfig(Physics):
     """Everything that defines a data set (``kinetic dataset``).
 
     `problem`, when it is given, names the only family; the seeds come from ``dataset.seed``.
@@ -212,7 +212,7 @@ class DatasetRunConfig(_Physics):
         """Return the configuration of one trajectory, distribution included."""
         family = self.families[index % len(self.families)]
         return SolveConfig(
-            **{item.name: getattr(self, item.name) for item in fields(_Physics)},
+            **{item.name: getattr(self, item.name) for item in fields(Physics)},
             problem=ProblemConfig(family, self.dataset.seed + index),
             output=OutputConfig(distribution=True),
         )
@@ -233,7 +233,7 @@ def seed_range(value: int) -> str | None:
     return None
 
 
-def check_size(config: _Physics, distributions: int) -> None:
+def check_size(config: Physics, distributions: int) -> None:
     """Refuse a run that would never end or that no memory would hold.
 
     Args:
