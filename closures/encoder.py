@@ -50,7 +50,7 @@ class Encoder(nn.Module):
         ):
             space = self._admissible(sign, against)
             self.register_buffer(f"space_{name}", space, persistent=False)
-            weight = torch.linalg.lstsq(space, start[:, columns]).solution
+            weight = torch.linalg.lstsq(space, start[:, columns]).solution.contiguous()
             setattr(self, f"weight_{name}", nn.Parameter(weight))
 
     def _admissible(self, sign: float, against: Tensor) -> Tensor:

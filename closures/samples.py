@@ -80,8 +80,8 @@ def local_frame(f: Array, v: Array, c: Array) -> Array:
     nodes = u[:, None] + np.sqrt(T)[:, None] * c
     pieces = CubicSpline(v, np.log(np.maximum(f, SMALLEST)), axis=1).c
     interval = np.clip(((nodes - v[0]) / dv).astype(int), 0, len(v) - 2)
-    t = nodes - v[interval]
-    a3, a2, a1, a0 = pieces[:, interval, np.arange(len(f))[:, None]]
     inside = (nodes >= v[0]) & (nodes <= v[-1])
+    t = np.where(inside, nodes - v[interval], 0.0)
+    a3, a2, a1, a0 = pieces[:, interval, np.arange(len(f))[:, None]]
     values = np.exp(((a3 * t + a2) * t + a1) * t + a0)
     return np.where(inside, values, 0.0) * (np.sqrt(T) / rho)[:, None]
