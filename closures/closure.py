@@ -73,7 +73,6 @@ class Closure(Protocol):
         moments: K, the number of moments beyond rho, rho u and E.
         extent: L, where f_hat ends: f_hat(v) = 0 for |v-u| > L sqrt(T).
         c: uniform nodes (n,) on [-L, L] that resolve f_hat.
-        positive: whether f_hat >= 0 always; then the solver keeps the update of a cell positive.
         conductivity: whether heat is conducted as well, by Chapman and Enskog's law.
     """
 
@@ -85,8 +84,6 @@ class Closure(Protocol):
     def extent(self) -> float: ...
     @property
     def c(self) -> Tensor: ...
-    @property
-    def positive(self) -> bool: ...
     @property
     def conductivity(self) -> bool: ...
 
@@ -177,10 +174,6 @@ class MomentClosure:
     @property
     def moments(self) -> int:
         return int(self.features.parity.numel())
-
-    @property
-    def positive(self) -> bool:
-        return self.dual is not None or self.moments == 0
 
     @cached_property
     def c(self) -> Tensor:

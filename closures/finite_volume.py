@@ -209,20 +209,22 @@ class FiniteVolume:
         if self.closure.conductivity:
             shape = self.knudsen.shape
             rho, T = frame.rho.view(shape), frame.T.view(shape)
-            free_time = self._mean_free_time(frame).view(shape)
-            conducted = conducted_heat(rho, T, free_time, self.dx, self.boundary)
+            conducted = conducted_heat(self._conductivity(rho, T), T, self.dx, self.boundary)
             q = q + (0.5 * (conducted[:, 1:] + conducted[:, :-1])).flatten()
         return q
 
-    def _mean_free_time(self, frame: Frame) -> Tensor:
-        """eps/nu of the cells (M,)."""
+    def _mean_free_time(self, rho: Tensor, T: Tensor) -> Tensor:
+        """eps/nu of the cells (B, N)."""
         p, q = self.collision.exponents
-        return self.knudsen.flatten() / (frame.rho**p * frame.T**q)
+        return self.knudsen / (rho**p * T**q)
+
+    def _conductivity(self, rho: Tensor, T: Tensor) -> Tensor:
+        """kappa = (3/2) rho T eps/nu of the cells (B, N)."""
+        return 1.5 * rho * T * self._mean_free_time(rho, T)
 
     def _conduct(self, state: State, dt: Tensor) -> State:
         U = state.U.view(self.batch, self.cells, 3)
-        free_time = self._mean_free_time(state.frame).view_as(self.knudsen)
-        U = conduct(U, free_time, dt, self.dx, self.boundary)
+        U = conduct(U, self._conductivity, dt, self.dx, self.boundary)
         return State(U.flatten(0, 1), state.m, state.theta)
 
     def _imex_step(self, state: State, dt: Tensor) -> State:
@@ -286,7 +288,8 @@ class FiniteVolume:
 
     def _relax(self, state: State, dt: Tensor, weight: float, correction: float) -> State:
         """Implicit relaxation of m, exact and without iteration as U does not change; decode."""
-        rate = dt.repeat_interleave(self.cells) / self._mean_free_time(state.frame)
+        rho, T = (field.view_as(self.knudsen) for field in (state.frame.rho, state.frame.T))
+        rate = (dt[:, None] / self._mean_free_time(rho, T)).flatten()
         m = state.m / ((1.0 + weight * rate) * (1.0 + correction * rate**2))[:, None]
         return self.decode(state.U, m, state.theta)
 
@@ -309,16 +312,19 @@ class FiniteVolume:
     def _face_value(
         self, f: Distribution, rows: list[Tensor], v: Tensor, courant: Tensor
     ) -> Tensor:
-        """Limited value at the face, between 0 and what a positive update of the cell allows."""
+        """Limited value at the face, between 0 and what a positive update of the cell allows.
+
+        Where f_hat of the cell is negative, as Grad's can be, nothing leaves it.
+        """
         f0, f1, f2, f3, f4 = (f.take(cells)(v) for cells in rows)
         behind, ahead = f2 - f1, f3 - f2
         limit = LIMITERS[self.scheme.limiter]
         face = f2 + limit(behind, ahead, behind - (f1 - f0), (f4 - f3) - ahead)
-        if not self.closure.positive:
-            return face
         positivity = self.scheme.tableau.positivity
         face = face.clamp(min=0.0)
-        return torch.minimum(face, f2 * (positivity / courant)) if positivity else face
+        if not positivity:
+            return face
+        return torch.minimum(face, f2.clamp(min=0.0) * (positivity / courant))
 
 
 @cache

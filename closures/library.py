@@ -46,6 +46,7 @@ MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
 MAX_BYTES = 16 * 2**20
 MAX_MOMENTS = 24
 MAX_INTERVALS, MAX_EXTENT = 1024, 64
+GRAD_TAIL, GRAD_NODES_PER_UNIT = 1e-11, 4
 TOLERANCE = 1e-6
 """Largest deviation from orthonormality under Mc, and from parity, accepted in a file."""
 
@@ -103,10 +104,22 @@ def load(name: str, moments: int | None = None, path: str | Path | None = None) 
             raise InvalidInput("closure.moments", config.moments, allowed)
         folder = closures_dir() / f"entropy-d1-bgk-k{config.moments}"
         return read_model(folder, config.moments)
-    count = config.moments if name in CARRYING else 0
-    return MomentClosure(
-        name, HermiteFeatures(count or 0), None, conductivity=name == "navier_stokes"
-    )
+    if name == "hermite":
+        return _grad(HermiteFeatures(config.moments or 0))
+    return MomentClosure(name, HermiteFeatures(0), None, conductivity=name == "navier_stokes")
+
+
+def _grad(features: HermiteFeatures) -> MomentClosure:
+    """Grad's closure, on an interval that holds its highest polynomial.
+
+    Were the tails of w^2 Mc cut off, each step would damp the moments.
+    """
+    c, h = trapezoid(MAX_EXTENT, 2 * MAX_EXTENT * GRAD_NODES_PER_UNIT + 1)
+    highest = features.matrix(c)[:, -1]
+    held = c[highest**2 * unit_maxwellian(c) > GRAD_TAIL]
+    extent = float(held.max() + h[0])
+    nodes = round(2 * extent * GRAD_NODES_PER_UNIT) + 1
+    return MomentClosure("hermite", features, None, extent, nodes)
 
 
 def parse(spec: str, moments: int | None = None) -> MomentClosure:
