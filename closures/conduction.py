@@ -27,7 +27,8 @@ Conductivity = Callable[[Tensor, Tensor], Tensor]
 def conduct(U: Tensor, conductivity: Conductivity, dt: Tensor, dx: float, boundary: str) -> Tensor:
     """Advance E of U (B, N, 3) by dt (B,), to second order in space and time.
 
-    kappa is that of the temperature half a step later. E is conserved to round-off.
+    kappa is that of the temperature half a step later. E is conserved to round-off: what the
+    solution of the linear systems adds to its sum is taken off.
 
     Args:
         U: conserved variables.
@@ -43,10 +44,11 @@ def conduct(U: Tensor, conductivity: Conductivity, dt: Tensor, dx: float, bounda
     g = _conductance(conductivity(rho, T), dx, boundary)
     g = _conductance(conductivity(rho, _implicit(T, 0.5 * rate, g)), dx, boundary)
     T1 = _implicit(T, GAMMA * rate, g)
-    begun = T - (1.0 - GAMMA) * rate * _flux(g, T1).diff(dim=1)
-    T2 = _implicit(begun, GAMMA * rate, g)
-    q = _flux(g, (1.0 - GAMMA) * T1 + GAMMA * T2)
-    energy = U[..., 2] - dt[:, None] / dx * q.diff(dim=1)
+    # Slopes by differences of T: a flux is the difference of all but equal temperatures, times
+    # kappa, and without digits where kappa is large.
+    T2 = _implicit(T + (1.0 - GAMMA) / GAMMA * (T1 - T), GAMMA * rate, g)
+    heat = 0.5 * rho * (T2 - T)
+    energy = U[..., 2] + (heat - heat.mean(dim=1, keepdim=True))
     return torch.stack((U[..., 0], U[..., 1], energy), dim=-1)
 
 
@@ -55,33 +57,30 @@ def conducted_heat(kappa: Tensor, T: Tensor, dx: float, boundary: str) -> Tensor
     return _flux(_conductance(kappa, dx, boundary), T)
 
 
-def solve_tridiagonal(lower: Tensor, diagonal: Tensor, upper: Tensor, b: Tensor) -> Tensor:
-    """x of lower_j x_(j-1) + diagonal_j x_j + upper_j x_(j+1) = b_j, j periodic; (B, N) each.
+def solve_dominant(excess: Tensor, before: Tensor, after: Tensor, b: Tensor) -> Tensor:
+    """x of (excess + before + after)_j x_j - before_j x_(j-1) - after_j x_(j+1) = b_j, j periodic.
 
-    Cyclic reduction in all rows at once (Hockney and Jesshope, Parallel Computers 2, 1988, sec.
-    5.4): each pass doubles the distance of the neighbours and squares their weight. It suits
-    matrices of dominant diagonal.
+    All (B, N), the matrix given by what is not negative: so no digit is lost, however large the
+    neighbours' weights are beside the excess. Cyclic reduction in all rows at once (Hockney and
+    Jesshope, Parallel Computers 2, 1988, sec. 5.4): each pass doubles the distance of the
+    neighbours, and in the end squares their share of the diagonal.
     """
-    left, right, x, distance = lower / diagonal, upper / diagonal, b / diagonal, 1
-    while max(float(left.abs().max()), float(right.abs().max())) > NEGLIGIBLE:
-
-        def before(y: Tensor, distance: int = distance) -> Tensor:
-            return y.roll(distance, dims=1)
-
-        def after(y: Tensor, distance: int = distance) -> Tensor:
-            return y.roll(-distance, dims=1)
-
-        scale = 1.0 - left * before(right) - right * after(left)
-        x = (x - left * before(x) - right * after(x)) / scale
-        left, right = -left * before(left) / scale, -right * after(right) / scale
+    diagonal, distance = excess + before + after, 1
+    while float(((before + after) / diagonal).detach().max()) > NEGLIGIBLE:
+        # Row j + (before/diagonal of j-distance) row j-distance + the same for j+distance.
+        rows = torch.stack((excess, before, after, b)) / diagonal
+        behind, ahead = rows.roll(distance, dims=-1), rows.roll(-distance, dims=-1)
+        excess = excess + before * behind[0] + after * ahead[0]
+        b = b + before * behind[3] + after * ahead[3]
+        before, after = before * behind[1], after * ahead[2]
+        diagonal = excess + before + after
         distance *= 2
-    return x
+    return b / diagonal
 
 
 def _implicit(T: Tensor, rate: Tensor, g: Tensor) -> Tensor:
     """New of New + rate d(flux(New)) = T."""
-    lower, upper = -rate * g[:, :-1], -rate * g[:, 1:]
-    return solve_tridiagonal(lower, 1.0 - lower - upper, upper, T)
+    return solve_dominant(torch.ones_like(T), rate * g[:, :-1], rate * g[:, 1:], T)
 
 
 def _flux(g: Tensor, T: Tensor) -> Tensor:
