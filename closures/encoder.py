@@ -50,7 +50,9 @@ class Encoder(nn.Module):
         ):
             space = self._admissible(sign, against)
             self.register_buffer(f"space_{name}", space, persistent=False)
-            weight = torch.linalg.lstsq(space, start[:, columns]).solution.contiguous()
+            weight = torch.linalg.lstsq(
+                space, start[:, columns], driver="gels"
+            ).solution.contiguous()
             setattr(self, f"weight_{name}", nn.Parameter(weight))
 
     def _admissible(self, sign: float, against: Tensor) -> Tensor:
@@ -68,7 +70,7 @@ class Encoder(nn.Module):
         c = torch.linspace(-L, L, 4 * self.basis.size, dtype=torch.float64)
         target = HermiteFeatures(2 * max(self.odd, self.even)).matrix(c)
         target = target * torch.exp(-c * c / 8)[:, None]
-        return torch.linalg.lstsq(self.basis.matrix(c), target).solution
+        return torch.linalg.lstsq(self.basis.matrix(c), target, driver="gels").solution
 
     def features(self) -> SplineFeatures:
         """The orthonormal w of the present parameters (differentiable)."""

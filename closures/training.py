@@ -5,13 +5,14 @@ reconstruction and the entropy that it has too much. For a sample in its own fra
 
     KL(g || g_hat) = KL(g || Mc) - 1 + min_theta D(theta),    D the dual function (`closures.dual`),
 
-and the loss is the mean of what is lost of the information that the Maxwellian does not hold,
+and the loss is the mean square of what is lost of the information that Mc does not hold,
 
     KL(g || g_hat) / (KL(g || Mc) + floor),
 
-so that a weak wave counts as much as a shock. At the minimum, dD/dw needs theta but not its
-derivative (envelope theorem), so the dual is solved without a graph. Training is a pure function of
-data, configuration and seed; it goes on from its checkpoint to the bit.
+so that a weak wave counts as much as a shock, and badly held samples count most. At the minimum,
+dD/dw needs theta but not its derivative (envelope theorem), so the dual is solved without a graph.
+Training is a pure function of data, configuration and seed; it goes on from its checkpoint to the
+bit.
 """
 
 from __future__ import annotations
@@ -24,24 +25,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from closures.dual import MAX_EXPONENT, DualSolver
 from closures.encoder import Encoder
 from closures.features import INVARIANTS, invariants, trapezoid, unit_maxwellian
 from closures.library import ClosureConfig, write_model
+from closures.memory import keep_freed_memory
 from closures.samples import Samples, read_samples
 from closures.splines import SplineBasis
 from kinetic.config import SEED_RANGES
 from kinetic.dataset import TrajectorySet, generate, open_dataset
 from kinetic.errors import InvalidInput
 from kinetic.options import Options, integer, optional, positive, text
+from kinetic.output import package_version
 from kinetic.progress import ProgressBar
 
 CHECK_EVERY = 100
 """Steps between two looks at the validation set, each of which leaves a checkpoint."""
+
+DAMAGE = (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError)
+"""What reading a damaged checkpoint raises."""
 
 BASIS = SplineBasis(extent=6.0, intervals=24)
 DUAL = DualSolver(tolerance=1e-6, regularization=1e-7)
@@ -61,7 +69,7 @@ class TrainOptions(Options):
     batch: Annotated[int, integer(16, 1_000_000)] = 2048
     samples: Annotated[int, integer(1000, 10_000_000)] = 200_000
     learning_rate: Annotated[float, positive(1e-8, 1.0)] = 0.03
-    floor: Annotated[float, positive(1e-12, 1.0)] = 1e-5
+    floor: Annotated[float, positive(1e-12, 1.0)] = 1e-4
     patience: Annotated[int, integer(1, 1_000_000)] = 8
 
     def __post_init__(self) -> None:
@@ -96,7 +104,9 @@ class Trained:
     def __str__(self) -> str:
         best = min(self.history["validation"])
         steps = int(self.history["step"][-1])
-        lost = f"{100 * best:.3g} % of the information on f beyond the Maxwellian is lost"
+        lost = (
+            f"{100 * best**0.5:.3g} % of the information on f beyond the Maxwellian is lost (rms)"
+        )
         return f"{self.folder} ({steps} steps; {lost} on validation data)"
 
 
@@ -115,22 +125,26 @@ def train(
     folder = Path(folder)
     options = config.train
     data = open_dataset(str(options.data), key="train.data")
-    _check_range(data, "training", "train.data")
+    _check(data, "training", "train.data")
     validation = _validation(data, options, folder)
-    samples = read_samples(data, BASIS, options.samples, options.seed)
-    held_out = read_samples(validation, BASIS, options.samples // 10, options.seed)
-    key = _fingerprint(config, data, validation)
-    run = _Run(config, samples, held_out, folder / "checkpoint", key)
-    with ProgressBar(progress, "training") as bar:
-        run.train(bar)
-    made = {"configuration": config.to_mapping(), "data": data.configuration}
+    run = _Run(config, folder / "checkpoint", _fingerprint(config, data, validation))
+    if not run.finished:
+        keep_freed_memory()
+        samples = read_samples(data, BASIS, options.samples, options.seed)
+        held_out = read_samples(validation, BASIS, options.samples // 10, options.seed)
+        with ProgressBar(progress, "training") as bar:
+            run.learn(samples, held_out, bar)
+    made = {"configuration": _recipe(config), "data": data.configuration}
     history = {name: list(values) for name, values in run.history.items()}
     write_model(folder / "model", run.best(), {"training": made, "history": history})
     return Trained(folder / "model", history)
 
 
-def _check_range(data: TrajectorySet, kind: str, key: str) -> None:
-    """Keep training, validation and test trajectories apart."""
+def _check(data: TrajectorySet, kind: str, key: str) -> None:
+    """Refuse other dimensions; keep training, validation and test trajectories apart."""
+    dimension = data.configuration["velocity"]["dim"]
+    if dimension != 1:
+        raise InvalidInput(key, data.path, f"has velocity.dim={dimension}; must have 1")
     if data.seed_range != kind:
         first, end = SEED_RANGES[kind]
         allowed = f"has {data.seed_range} seeds; must have seeds in [{first}, {end})"
@@ -151,13 +165,21 @@ def _validation(data: TrajectorySet, options: TrainOptions, folder: Path) -> Tra
         }
         generate(recipe, path, progress=False)
     validation = open_dataset(path, key="train.validation")
-    _check_range(validation, "validation", "train.validation")
+    _check(validation, "validation", "train.validation")
     return validation
+
+
+def _recipe(config: TrainConfig) -> dict[str, Any]:
+    """The configuration without the places of files, which change nothing."""
+    recipe = config.to_mapping()
+    for key in ("data", "validation"):
+        del recipe["train"][key]
+    return recipe
 
 
 def _fingerprint(config: TrainConfig, *data: TrajectorySet) -> str:
     """What a checkpoint must agree with to be gone on with."""
-    known = [config.to_mapping(), *(d.configuration for d in data)]
+    known = [package_version(), _recipe(config), *(d.configuration for d in data)]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
@@ -170,7 +192,7 @@ class Objective:
         self.B = BASIS.matrix(c)
 
     def __call__(self, encoder: Encoder, samples: Samples) -> Tensor:
-        """Mean of KL(g || g_hat)/(KL(g || Mc) + floor)."""
+        """Mean square of KL(g || g_hat)/(KL(g || Mc) + floor)."""
         w = encoder.features().coefficients
         phi = torch.cat((invariants(self.c), self.B @ w), dim=1)
         m = samples.averages @ w
@@ -180,17 +202,14 @@ class Objective:
             theta, _ = DUAL.solve(phi, self.measure, mu, torch.zeros_like(mu))
         density = torch.exp((theta @ phi.T).clamp(max=MAX_EXPONENT)) @ self.measure
         lost = samples.divergence - 1.0 + density - (theta * mu).sum(1)
-        return (lost / (samples.divergence + self.floor)).mean()
+        return (lost / (samples.divergence + self.floor)).square().mean()
 
 
 class _Run:
     """A training run that can be stopped at any moment and gone on with."""
 
-    def __init__(
-        self, config: TrainConfig, data: Samples, validation: Samples, path: Path, key: str
-    ) -> None:
+    def __init__(self, config: TrainConfig, path: Path, key: str) -> None:
         self.options, self.path, self.key = config.train, path, key
-        self.data, self.validation = data, validation
         moments = config.closure.moments or 0
         self.encoder = Encoder((moments + 1) // 2, moments // 2, BASIS)
         self.best_parameters = self._parameters()
@@ -200,13 +219,23 @@ class _Run:
         self.step = 0
         self._resume()
 
-    def train(self, bar: ProgressBar) -> None:
-        """Go on to the last step, or until the validation loss has stopped falling."""
-        while self.step < self.options.steps and not self._stalled():
+    @property
+    def finished(self) -> bool:
+        """Whether the last step is done, or the validation loss has stopped falling."""
+        values = self.history["validation"]
+        stalled = bool(values) and len(values) > self.options.patience + values.index(min(values))
+        return stalled or self.step >= self.options.steps
+
+    def learn(self, data: Samples, validation: Samples, bar: ProgressBar) -> None:
+        """Go on until the run is finished, with a checkpoint at every look at `validation`."""
+        if not self.history["step"]:
+            with torch.no_grad():
+                self._look(float(self._loss(0, data)), validation)
+        while not self.finished:
             until = min(self.step + CHECK_EVERY, self.options.steps)
-            losses = [self._update(step) for step in range(self.step, until)]
+            losses = [self._update(step, data) for step in range(self.step, until)]
             self.step = until
-            self._look(sum(losses) / len(losses))
+            self._look(sum(losses) / len(losses), validation)
             self._save()
             bar.update(self.step, self.options.steps)
 
@@ -216,30 +245,30 @@ class _Run:
         with torch.no_grad():
             return self.encoder.features()
 
-    def _update(self, step: int) -> float:
-        """One step of Adam on a batch that depends on seed and step alone."""
+    def _update(self, step: int, data: Samples) -> float:
+        """One step of Adam; return the loss before it."""
         fraction = step / self.options.steps
         rate = 0.5 * (1.0 + torch.cos(torch.tensor(torch.pi * fraction)).item())
         self.optimizer.param_groups[0]["lr"] = self.options.learning_rate * rate
-        generator = torch.Generator().manual_seed((self.options.seed << 32) + step)
-        rows = torch.randint(len(self.data), (self.options.batch,), generator=generator)
-        loss = self.objective(self.encoder, self.data.take(rows))
+        loss = self._loss(step, data)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         return float(loss.detach())
 
-    def _look(self, train_loss: float) -> None:
+    def _loss(self, step: int, data: Samples) -> Tensor:
+        """The loss of the batch of a step, which depends on seed and step alone."""
+        rng = np.random.default_rng([self.options.seed, step])
+        rows = torch.as_tensor(rng.integers(len(data), size=self.options.batch))
+        return self.objective(self.encoder, data.take(rows))
+
+    def _look(self, train_loss: float, validation: Samples) -> None:
         with torch.no_grad():
-            loss = float(self.objective(self.encoder, self.validation))
+            loss = float(self.objective(self.encoder, validation))
         if not self.history["validation"] or loss < min(self.history["validation"]):
             self.best_parameters = self._parameters()
         for name, value in (("step", self.step), ("train", train_loss), ("validation", loss)):
             self.history[name].append(value)
-
-    def _stalled(self) -> bool:
-        values = self.history["validation"]
-        return bool(values) and len(values) - 1 - values.index(min(values)) >= self.options.patience
 
     def _parameters(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.encoder.state_dict().items()}
@@ -251,28 +280,35 @@ class _Run:
         tensors |= {f"best.{name}": value for name, value in self.best_parameters.items()}
         for i, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{i}.{name}": value for name, value in state.items()}
-        name = f"step-{self.step}.safetensors"
-        save_file(tensors, self.path / name)
+        # Named after the run, so that what a checkpoint declares is never another run's tensors.
+        name = f"{self.key[:12]}-{self.step}.safetensors"
+        whole = {key: value.contiguous() for key, value in tensors.items()}
+        (self.path / name).write_bytes(save(whole))
         record = {"key": self.key, "step": self.step, "file": name, "history": self.history}
         partial = self.path / "checkpoint.json.partial"
         partial.write_text(json.dumps(record))
         partial.replace(self.path / "checkpoint.json")
-        for old in self.path.glob("step-*.safetensors"):
+        for old in self.path.glob("*.safetensors"):
             if old.name != name:
                 old.unlink()
 
     def _resume(self) -> None:
         """Take up the checkpoint of this very run, if there is one."""
+        if not (self.path / "checkpoint.json").exists():
+            return
         try:
             record = json.loads((self.path / "checkpoint.json").read_text())
-            if record["key"] != self.key:
-                return
-            tensors = load_file(self.path / Path(record["file"]).name)
-        except FileNotFoundError:
-            return
-        except (ValueError, KeyError) as error:
-            allowed = f"holds a damaged checkpoint ({error}); delete it to start again"
+            if record["key"] == self.key:
+                tensors = load((self.path / Path(record["file"]).name).read_bytes())
+                self._restore(tensors)
+                self.step, self.history = record["step"], record["history"]
+        except DAMAGE as error:
+            why = str(error).partition("\n")[0]
+            allowed = f"holds a damaged checkpoint ({why}); delete it to start again"
             raise InvalidInput("hydra.run.dir", self.path, allowed) from error
+
+    def _restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put the tensors of a checkpoint where they were."""
         groups: dict[str, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             group, _, rest = name.partition(".")
@@ -284,4 +320,3 @@ class _Run:
             index, _, rest = name.partition(".")
             state["state"].setdefault(int(index), {})[rest] = value
         self.optimizer.load_state_dict(state)
-        self.step, self.history = record["step"], record["history"]
