@@ -7,16 +7,51 @@ command.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import closures
-from closures.comparison import compare
-from closures.training import train
+from closures.comparison import CompareConfig, compare
+from closures.library import parse
+from closures.solution import ClosureSolveConfig
+from closures.training import TrainConfig, train
 from kinetic.commandline import Configuration
+from kinetic.config import DatasetRunConfig
 from kinetic.dataset import generate
 from kinetic.jobs import IncompleteError, solve_into
 
 PHYSICS = ("collision", "velocity", "cells", "knudsen", "time", "boundary", "scheme")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The configurations of the steps, read before the first begins."""
+
+    dataset: DatasetRunConfig
+    training: TrainConfig
+    problem: ClosureSolveConfig
+    comparison: CompareConfig
+
+    @classmethod
+    def read(cls, config: Configuration, folder: Path) -> Plan:
+        """Give each step its part of the configuration, and what earlier steps leave in `folder`.
+
+        Raises:
+            InvalidInput: a part of the configuration is not allowed.
+        """
+        learning = config["train"] | {"data": str(folder / "dataset.zarr")}
+        trained = {"name": "model", "moments": None, "path": str(folder / "model")}
+        comparison = CompareConfig.from_mapping(_part(config, ["closure", "compare"]))
+        for spec in comparison.compare.closures:
+            parse(spec, comparison.closure.moments)
+        compared = [*comparison.compare.closures, trained["path"]]
+        with_trained = {"compare": comparison.to_mapping()["compare"] | {"closures": compared}}
+        return cls(
+            DatasetRunConfig.from_mapping(_part(config, ["dataset"])),
+            TrainConfig.from_mapping({"closure": config["closure"], "train": learning}),
+            ClosureSolveConfig.from_mapping(_part(config, ["problem"]) | {"closure": trained}),
+            CompareConfig.from_mapping(comparison.to_mapping() | with_trained),
+        )
 
 
 def run(config: Configuration, folder: Path) -> str:
@@ -27,21 +62,15 @@ def run(config: Configuration, folder: Path) -> str:
         NonPhysicalState: the solution with the trained closure failed.
         IncompleteError: trajectories of the data set failed.
     """
-    dataset = folder / "dataset.zarr"
-    made = generate(_part(config, ["dataset"]), dataset)
+    plan = Plan.read(config, folder)
+    made = generate(plan.dataset, folder / "dataset.zarr")
     if made.failures:
         raise IncompleteError(str(made))
     _tell("data set", made)
-    learning = config["train"] | {"data": str(dataset)}
-    _tell("training", train({"closure": config["closure"], "train": learning}, folder))
-    trained = {"name": "model", "moments": None, "path": str(folder / "model")}
-    problem = _part(config, ["problem"]) | {"closure": trained}
-    solve_into(closures.solve, problem, folder)
+    _tell("training", train(plan.training, folder))
+    solve_into(closures.solve, plan.problem.to_mapping(), folder)
     _tell("solution", folder / "solution.zarr")
-    comparison = _part(config, ["closure", "compare"])
-    entries = [*comparison["compare"]["closures"], trained["path"]]
-    comparison["compare"] = comparison["compare"] | {"closures": entries}
-    _tell("comparison", compare(comparison, folder))
+    _tell("comparison", compare(plan.comparison, folder))
     return str(folder / "report.html")
 
 
