@@ -52,7 +52,7 @@ DAMAGE = (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorE
 """What reading a damaged checkpoint raises."""
 
 POWER = 1.5
-"""Of the loss: larger powers look at the samples that are held worst; 1 and 2 roll out worse."""
+"""Of the loss: the larger, the more it looks at the samples that are held worst."""
 
 BASIS = SplineBasis(extent=6.0, intervals=24)
 DUAL = DualSolver(tolerance=1e-6, regularization=1e-7)
@@ -107,7 +107,7 @@ class Trained:
     def __str__(self) -> str:
         best = min(self.history["validation"])
         steps = int(self.history["step"][-1])
-        lost = f"{100 * best ** (1 / POWER):.3g} % of the information on f beyond the Maxwellian is lost (rms)"
+        lost = f"{100 * best ** (1 / POWER):.3g} % of the information beyond the Maxwellian is lost"
         return f"{self.folder} ({steps} steps; {lost} on validation data)"
 
 
