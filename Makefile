@@ -4,6 +4,7 @@
 #   make demo    the main job: data, training, solution, comparison, report
 #   make test    lint, types and the test suite
 #   make bench   benchmarks of speed
+#   make models  the data set and the trained closures that data/closures holds, in outputs/models
 #
 # PYTHON chooses the interpreter, PIP_ARGS adds options of pip install, e.g. another index.
 
@@ -16,7 +17,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo lint test bench clean
+.PHONY: help setup demo lint test bench models clean
 .DEFAULT_GOAL := help
 
 help:
@@ -43,6 +44,12 @@ test: lint
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest benchmarks --benchmark-only
+
+models: $(STAMP)
+	$(BIN)/kinetic dataset dataset.trajectories=400 "dataset.families=[wave,mix]" \
+		hydra.run.dir=outputs/models/data
+	for K in 6 9; do $(BIN)/closures train closure.moments=$$K \
+		train.data=outputs/models/data/dataset.zarr hydra.run.dir=outputs/models/k$$K || exit; done
 
 clean:
 	rm -rf $(VENV) build dist outputs multirun *.egg-info
