@@ -193,7 +193,7 @@ def training_figure(
     axes[0, 0].set_ylabel("loss")
     outer_labels(axes, "step")
     caption = (
-        "The loss while the moments were learned: a mean of the share of the information on f beyond "
-        "the Maxwellian that the reconstruction loses, KL(f ‖ f̂)/KL(f ‖ M)."
+        "The loss while the moments were learned: a mean of the share of the information on f "
+        "beyond the Maxwellian that the reconstruction loses, KL(f ‖ f̂)/KL(f ‖ M)."
     )
     return Drawing("training", "Training", caption, figure)
