@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,17 +199,22 @@ def _read(folder: Path, name: str) -> bytes:
     """The content of a file of a model directory, if it is an ordinary file of moderate size."""
     path = folder / name
     try:
-        if path.exists() and not path.is_file():
-            raise _refuse(folder, f"{name} is not a file")
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        special = not stat.S_ISREG(path.stat().st_mode)
+        content = b"" if special else _head(path)
     except OSError as error:
         raise _refuse(folder, f"{name} cannot be read ({error.strerror})") from None
     except ValueError:
         raise _refuse(folder, "is not a path") from None
+    if special:
+        raise _refuse(folder, f"{name} is not a file")
     if len(content) > MAX_BYTES:
         raise _refuse(folder, f"{name} is larger than {MAX_BYTES} bytes")
     return content
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

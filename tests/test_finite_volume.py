@@ -54,14 +54,15 @@ def test_a_uniform_state_stays(name, boundary, u, T):
 
 
 @each_closure
-@pytest.mark.parametrize("eps", [1e-6, 1e-2, 10.0])
-def test_mass_momentum_and_energy_are_conserved(name, eps):
-    U = conserved(solve_one(name, mixture(30, eps, boost=0.2), end=0.2)).sum(axis=1)
-    assert (np.abs(U[-1] - U[0]) / U[0]).max() < 1e-13
+def test_mass_momentum_and_energy_are_conserved(name):
+    states = [mixture(30, eps, boost=0.2) for eps in (1e-6, 1e-2, 10.0)]
+    for solution in solve_all(name, states):
+        U = conserved(solution).sum(axis=1)
+        assert (np.abs(U[-1] - U[0]) / U[0]).max() < 1e-13
 
 
 def test_drift_over_many_steps():
-    U = conserved(solve_one("entropy-6", mixture(8, 1e-2, boost=0.2), end=4.0)).sum(axis=1)
+    U = conserved(solve_one("entropy-6", mixture(8, 1e-2, boost=0.2), end=2.0)).sum(axis=1)
     assert (np.abs(U[-1] - U[0]) / U[0]).max() < 1e-13
 
 
@@ -79,21 +80,24 @@ def test_mirrored_data_give_the_mirrored_solution(name, scheme):
     assert np.allclose(mirrored[::-1] * [1, -1, 1], U, rtol=0, atol=1e-10)
 
 
-def orders(name, eps, cells=(10, 30, 90), **options):
-    states = [conserved(solve_one(name, mixture(n, eps), **options))[-1] for n in cells]
-    errors = [refined(a, b) for a, b in pairwise(states)]
-    return np.log(np.array(errors[:-1]) / errors[1:]) / np.log(3.0)
+def orders(name, knudsen, cells=(8, 24, 72), **options):
+    """Observed order for each of the Knudsen numbers."""
+    grids = [solve_all(name, [mixture(n, eps) for eps in knudsen], **options) for n in cells]
+    found = []
+    for runs in zip(*grids, strict=True):
+        coarse, fine = (refined(a, b) for a, b in pairwise(conserved(run)[-1] for run in runs))
+        found.append(np.log(coarse / fine) / np.log(3.0))
+    return np.array(found)
 
 
 @each_closure
-@pytest.mark.parametrize("eps", [1e-3, 1e-1, 1.0])
-def test_order_in_x_and_t_together(name, eps):
-    assert orders(name, eps) > 2.1
+def test_order_in_x_and_t_together(name):
+    assert (orders(name, (1e-3, 1e-1, 1.0)) > 2.2).all()
 
 
 @pytest.mark.parametrize("limiter", LIMITERS)
 def test_order_with_every_limiter(limiter):
-    assert orders("entropy-6", 0.1, limiter=limiter) > (2.1 if limiter == "third" else 1.6)
+    assert orders("entropy-6", [0.1], limiter=limiter) > (2.2 if limiter == "third" else 1.5)
 
 
 @pytest.mark.parametrize(
@@ -135,19 +139,19 @@ def kinetic_solution(state):
 @each_closure
 def test_sod_at_small_eps_converges_to_the_exact_riemann_solution(name):
     errors = []
-    for cells in (32, 128):
+    for cells in (25, 75):
         state = problem("sod", knudsen=1e-6, cells=cells)
         solution = solve_one(name, state).isel(time=-1)
         left, right = Gas(1.0, 0.0, 1.0), Gas(0.125, 0.0, 0.8)
         rho, _, _ = solve_riemann(left, right)((state.x - 0.5) / 0.1)
         errors.append(np.abs(solution.density.values - rho).mean())
-    assert errors[1] < 6e-3
-    assert np.log2(errors[0] / errors[1]) / 2.0 > 0.8
+    assert errors[1] < 0.01
+    assert np.log(errors[0] / errors[1]) / np.log(3.0) > 0.8
 
 
 @each_closure
 def test_a_trajectory_does_not_depend_on_its_companions(name):
-    states = [mixture(16, eps, boost) for eps, boost in ((1e-3, 0.0), (0.1, 1.5), (5.0, 4.0))]
+    states = [mixture(10, eps, boost) for eps, boost in ((1e-3, 0.0), (0.1, 1.5), (5.0, 4.0))]
     together = solve_all(name, states, snapshots=4)
     for state, result in zip(states, together, strict=True):
         alone = solve_one(name, state, snapshots=4)
@@ -160,19 +164,19 @@ def test_a_trajectory_does_not_depend_on_its_companions(name):
 def test_large_and_small_eps_need_no_small_steps(name, family):
     if name == "hermite-6" and family == "shock":
         pytest.skip("Grad's closure is not hyperbolic far from equilibrium")
-    states = [problem(family, seed=900_001, knudsen=eps, cells=40) for eps in (1e-8, 10.0, 1e8)]
+    states = [problem(family, seed=900_001, knudsen=eps, cells=30) for eps in (1e-8, 10.0, 1e8)]
     for result in solve_all(name, states):
         assert not isinstance(result, Exception)
 
 
 @pytest.mark.parametrize("name", ["euler", *ENTROPY])
-@pytest.mark.parametrize("jump", [20.0, 1000.0])
+@pytest.mark.parametrize("jump", [20.0, 200.0])
 def test_strong_jumps_keep_density_and_temperature_positive(name, jump):
-    x = cell_centers(30)
+    x = cell_centers(20)
     inside = np.abs(x - 0.5) < 0.2
     fields = (np.where(inside, jump, 1.0), 0.0 * x, np.where(inside, 1.0, jump))
-    states = [InitialState(x, np.full(30, eps), (fields,)) for eps in (1e-3, 10.0)]
-    for solution in solve_all(name, states, snapshots=6):
+    states = [InitialState(x, np.full(20, eps), (fields,)) for eps in (1e-3, 10.0)]
+    for solution in solve_all(name, states, end=0.03, snapshots=6):
         assert not isinstance(solution, Exception)
         assert (solution.density > 0).all()
         assert (solution.temperature > 0).all()
@@ -196,11 +200,11 @@ def test_random_gas_stays_positive_and_conserved(seed, power):
 @pytest.mark.parametrize("family", ["wave", "shock", "transition"])
 def test_entropy_of_the_decoded_distribution_does_not_grow(name, family):
     closure = closure_of(name)
-    state = problem(family, seed=900_002, cells=40)
+    state = problem(family, seed=900_002, cells=30)
     solver, now = start(closure, [state])
     entropies = []
     with torch.no_grad():
-        for _ in range(40):
+        for _ in range(25):
             _, mass = closure.particles(now.frame, now.theta)
             weights = now.frame.T.sqrt()[:, None] * (closure.c[1] - closure.c[0])
             entropies.append(float((mass * torch.log(mass / weights)).sum()))
@@ -343,9 +347,9 @@ def test_a_closure_of_ones_own():
 
 
 def test_more_moments_are_closer_to_the_kinetic_solution():
-    reference = solve_kinetic(problem={"name": "mix", "seed": 900_004}, knudsen=0.1, cells=50)
+    reference = solve_kinetic(problem={"name": "mix", "seed": 900_004}, knudsen=0.1, cells=30)
     errors = []
     for name in ("euler", "hermite-3", "entropy-6", "entropy-9"):
-        found = solve_one(name, problem("mix", seed=900_004, knudsen=0.1, cells=50), snapshots=11)
+        found = solve_one(name, problem("mix", seed=900_004, knudsen=0.1, cells=30), snapshots=11)
         errors.append(float(np.abs(found.density[-1] - reference.density[-1]).mean()))
     assert errors == sorted(errors, reverse=True)

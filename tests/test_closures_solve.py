@@ -1,0 +1,243 @@
+"""Solutions of closed systems from configurations, files and batches."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from moment_cases import CLOSURES, FIELDS, mixture, solve_all
+
+import closures
+from closures.encoder import Encoder
+from closures.library import write_model
+from closures.restart import ATTRIBUTE
+from kinetic.config import PROBLEMS
+from kinetic.errors import InvalidInput, NonPhysicalState
+from kinetic.output import read_solution, write_solution
+from kinetic.problems import problem
+from kinetic.reference import solve as solve_kinetic
+
+SMALL = {"cells": 16, "time": {"end": 0.02, "snapshots": 3}}
+#: Grad's closure with nine moments leaves the gases that it can describe.
+FAILING = {"closure": {"name": "hermite", "moments": 9}, "knudsen": 1.0, "cells": 30}
+
+
+def spec(name):
+    closure, _, moments = name.partition("-")
+    return {"name": closure} | ({"moments": int(moments)} if moments else {})
+
+
+def save(solution, path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return str(write_solution(solution, path))
+
+
+@pytest.mark.parametrize("closure", CLOSURES)
+@pytest.mark.parametrize("name", [n for n in PROBLEMS if n != "file"])
+def test_every_closure_solves_every_problem(closure, name):
+    solution = closures.solve(problem={"name": name, "seed": 3}, closure=spec(closure), **SMALL)
+    moments = int(closure.partition("-")[2] or 0)
+    assert dict(solution.sizes) == {"time": 3, "x": 16} | ({"k": moments} if moments else {})
+    assert np.allclose(solution.time, [0.0, 0.01, 0.02])
+    for field in (*FIELDS, "velocity", "temperature", "heat_flux"):
+        assert solution[field].dims == ("time", "x")
+        assert np.isfinite(solution[field]).all()
+    assert ("moments" in solution) == bool(moments)
+    initial = problem(name, seed=3, cells=16)
+    assert np.array_equal(solution.density[0], initial.conserved()[:, 0])
+    assert np.array_equal(solution.knudsen, initial.knudsen)
+    configuration = json.loads(solution.attrs["configuration"])
+    assert configuration["closure"]["name"] == closure.partition("-")[0]
+    assert configuration["boundary"] == initial.boundary
+    assert solution.attrs["solver_seconds"] > 0.0
+
+
+def test_the_layout_is_that_of_the_kinetic_solver(tmp_path):
+    options = SMALL | {"output": {"distribution": True}}
+    found = closures.solve(problem="mix", closure="entropy", **options)
+    reference = solve_kinetic(problem="mix", **options)
+    for name, variable in reference.variables.items():
+        assert found[name].dims == variable.dims
+        assert found[name].dtype == variable.dtype
+        assert found[name].attrs == variable.attrs
+    assert set(reference.attrs) <= set(found.attrs)
+    again = read_solution(save(found, tmp_path / "solution.zarr"))
+    xr.testing.assert_identical(again.load(), found)
+
+
+def test_the_distribution_has_the_moments_of_the_solution():
+    found = closures.solve(
+        problem="wave", closure="entropy", output={"distribution": True}, **SMALL
+    )
+    v = found.v.values
+    f = found.distribution.values
+    for power, field in ((0, found.density), (1, found.momentum), (2, 2 * found.energy)):
+        assert np.abs((f * v**power).sum(-1) * (v[1] - v[0]) - field).max() < 1e-5
+    third = ((v - found.velocity.values[..., None]) ** 3 * f).sum(-1) * (v[1] - v[0])
+    assert np.abs(0.5 * third - found.heat_flux).max() < 1e-4
+
+
+@pytest.mark.parametrize("closure", CLOSURES)
+@pytest.mark.parametrize(("end", "snapshots", "kept"), [(0.07, 8, 3), (0.1, 7, 4), (0.05, 4, 2)])
+def test_restart_is_the_straight_run_bit_for_bit(tmp_path, closure, end, snapshots, kept):
+    options = {"closure": spec(closure), "knudsen": 0.03, "cells": 12}
+    straight = closures.solve(problem="mix", time={"end": end, "snapshots": snapshots}, **options)
+    path = save(straight.isel(time=slice(0, kept)), tmp_path / "solution.zarr")
+    rest = closures.solve(
+        problem={"name": "file", "path": path},
+        time={"end": end, "snapshots": snapshots - kept + 1},
+        **options,
+    )
+    assert np.allclose(rest.time, straight.time[kept - 1 :], rtol=1e-14)
+    for field in (*FIELDS, "heat_flux", *(["moments"] if "moments" in straight else [])):
+        assert np.array_equal(rest[field], straight[field][kept - 1 :]), field
+
+
+def test_start_from_a_kinetic_solution_with_its_distribution(tmp_path):
+    options = {"knudsen": 0.5, "cells": 40}
+    whole = solve_kinetic(
+        problem="wave", time={"end": 0.06, "snapshots": 2}, output={"distribution": True}, **options
+    )
+    path = save(whole, tmp_path / "kinetic.zarr")
+    later = closures.solve(
+        problem={"name": "file", "path": path}, closure="entropy", time={"end": 0.1}
+    )
+    reference = solve_kinetic(problem="wave", time={"end": 0.1}, **options)
+    assert float(later.time[0]) == 0.06
+    assert np.abs(later.density[0] - whole.density[-1]).max() < 1e-12
+    assert np.abs(later.density[-1] - reference.density[-1]).max() < 5e-3
+    assert (later.knudsen == 0.5).all()
+    changed = closures.solve(
+        problem={"name": "file", "path": path}, knudsen=2.0, time={"end": 0.07, "snapshots": 2}
+    )
+    assert (changed.knudsen == 2.0).all()
+
+
+def test_start_from_a_table(tmp_path):
+    path = tmp_path / "gas.csv"
+    rows = [f"{(j + 0.5) / 10},1.{j},0.1,1,0.{j + 1}" for j in range(10)]
+    path.write_text("\n".join(["x,density,velocity,temperature,knudsen", *rows]))
+    found = closures.solve(problem={"name": "file", "path": path}, time={"end": 0.01})
+    assert np.allclose(found.density[0], [float(f"1.{j}") for j in range(10)])
+    assert np.allclose(found.knudsen, [float(f"0.{j + 1}") for j in range(10)])
+
+
+def restart(path, closure="entropy", **options):
+    time = options.pop("time", {"end": 0.05, "snapshots": 2})
+    given = {"name": "file", "path": str(path)}
+    return closures.solve(problem=given, closure=closure, time=time, **options)
+
+
+def damage(folder, variable):
+    for chunk in (folder / variable / "c").rglob("*"):
+        if chunk.is_file():
+            chunk.write_bytes(b"damage")
+
+
+def test_files_that_cannot_be_continued_are_refused(tmp_path):
+    made = closures.solve(problem="mix", closure="entropy", **SMALL)
+    path = tmp_path / "solution.zarr"
+    save(made, path)
+    for closure in ("euler", "hermite", {"name": "entropy", "moments": 9}):
+        with pytest.raises(InvalidInput, match="made by entropy with 6 moments") as caught:
+            restart(path, closure)
+        assert caught.value.key == "problem.path"
+    with pytest.raises(InvalidInput, match="after the start") as caught:
+        restart(path, time={"end": 0.02})
+    assert caught.value.key == "time.end"
+    spoiled = {
+        "nan": made.assign(moments=made.moments * np.nan),
+        "hot": made.assign(momentum=made.momentum + 100.0),
+        "cut": made.drop_vars("momentum"),
+        "none": made.drop_vars(["moments", "momentum"]).assign_attrs({ATTRIBUTE: "[]"}),
+    }
+    for name, solution in spoiled.items():
+        with pytest.raises(InvalidInput) as caught:
+            restart(save(solution, tmp_path / name))
+        assert caught.value.key == "problem.path"
+    damage(path, "moments")
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        restart(path)
+
+
+def test_a_model_continues_its_own_solution_and_no_others(tmp_path):
+    with torch.no_grad():
+        write_model(tmp_path / "model", Encoder(3, 3).features(), {})
+    own = {"name": "model", "path": str(tmp_path / "model")}
+    path = save(closures.solve(problem="mix", closure=own, **SMALL), tmp_path / "solution.zarr")
+    assert restart(path, own).sizes["k"] == 6
+    # The shipped closure has a like name and as many moments, but other ones.
+    with pytest.raises(InvalidInput, match="not by this entropy"):
+        restart(path, "entropy")
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "hint"),
+    [
+        ({"closure": "entrpy"}, "closure.name", "entropy"),
+        ({"closure": {"name": "hermite", "moments": 0}}, "closure.moments", "from 1"),
+        ({"closure": {"name": "entropy", "moments": 7}}, "closure.moments", "6 and 9"),
+        ({"closure": {"name": "model"}}, "closure.path", "needs the directory"),
+        ({"closure": {"name": "model", "path": "none"}}, "closure", "cannot be read"),
+        ({"closur": "euler"}, "closur", "closure"),
+        ({"velocity": {"dim": 2}}, "velocity.dim", "not available"),
+        ({"problem": {"name": "file", "path": "none.csv"}}, "problem.path", "does not exist"),
+        ({"knudsen": -1.0}, "knudsen", "number"),
+    ],
+)
+def test_bad_configurations_are_refused(config, key, hint):
+    with pytest.raises(InvalidInput, match=hint) as caught:
+        closures.solve(**config)
+    assert caught.value.key == key
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_failure_names_time_cell_and_values_and_keeps_the_snapshots():
+    with pytest.raises(NonPhysicalState, match="not positive") as caught:
+        closures.solve(
+            problem={"name": "mix", "seed": 1}, time={"end": 0.1, "snapshots": 51}, **FAILING
+        )
+    failure = caught.value
+    assert 0.0 < failure.time < 0.1
+    assert 0 <= failure.cell < 30
+    assert min(failure.values["rho"], failure.values["T"]) <= 0.0
+    solution = failure.solution
+    assert 2 <= solution.sizes["time"] < 51
+    assert float(solution.time[-1]) <= failure.time
+    assert np.isfinite(solution.density).all()
+    assert solution.attrs["solver_seconds"] > 0.0
+
+
+def test_one_that_fails_stops_no_other():
+    bad = [problem("mix", seed=1, knudsen=eps, cells=30) for eps in (1.0, 10.0)]
+    states = [mixture(30, 0.01), bad[0], mixture(30, 1.0), bad[1]]
+    results = solve_all("hermite-9", states, snapshots=21)
+    assert [isinstance(result, NonPhysicalState) for result in results] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+    for index in (0, 2):
+        (alone,) = solve_all("hermite-9", [states[index]], snapshots=21)
+        assert results[index].sizes["time"] == 21
+        assert np.allclose(results[index].moments, alone.moments, rtol=0, atol=1e-9)
+    for index in (1, 3):
+        (alone,) = solve_all("hermite-9", [states[index]], snapshots=21)
+        assert results[index].cell == alone.cell
+        assert results[index].time == pytest.approx(alone.time, abs=1e-3)
+        assert results[index].solution.sizes == alone.solution.sizes
+
+
+def test_more_trajectories_than_fit_in_a_batch(monkeypatch):
+    states = [mixture(8, eps) for eps in (0.01, 0.1, 1.0)]
+    together = solve_all("entropy-6", states, end=0.02)
+    monkeypatch.setattr("closures.solution.BATCH_CELLS", 16)
+    apart = solve_all("entropy-6", states, end=0.02)
+    for a, b in zip(together, apart, strict=True):
+        assert np.allclose(a.density, b.density, rtol=0, atol=1e-12)
