@@ -101,7 +101,7 @@ def test_instances_are_frozen() -> None:
         ({"collision": "shakhov"}, "collision.name", "not available yet"),
         ({"collision": {"frequency": "desnity"}}, "collision.frequency", "mean 'density'"),
         ({"boundary": "peridoic"}, "boundary", "did you mean 'periodic'"),
-        ({"scheme": {"cfl": 0.9}}, "scheme.cfl", "to 0.8"),
+        ({"scheme": {"cfl": 0.9}}, "scheme.cfl", "to 0.5"),
         ({"scheme": {"limiter": "superbee"}}, "scheme.limiter", "must be one of"),
         ({"output": {"distribution": "yes"}}, "output.distribution", "true or false"),
     ],

@@ -13,7 +13,7 @@ from closures.encoder import Encoder
 from closures.features import HermiteFeatures, invariants, trapezoid, unit_maxwellian
 
 # The quadrature by which the splines are orthonormalised differs by this much from a finer one.
-ORTHONORMAL = 2e-6
+ORTHONORMAL = 4e-6
 SPLINES = [name for name in CLOSURES if name.startswith("entropy")]
 
 
