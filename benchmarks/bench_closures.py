@@ -84,7 +84,7 @@ class Shares:
 
 @pytest.mark.parametrize("trajectories", [1, 50])
 @pytest.mark.parametrize("name", ["entropy-6", "entropy-9"])
-def bench_step(
+def test_step(
     name: str,
     trajectories: int,
     benchmark: BenchmarkFixture,
@@ -110,7 +110,7 @@ def bench_step(
 
 @pytest.mark.parametrize("trajectories", [1, 50])
 @pytest.mark.parametrize("name", ["entropy-6", "entropy-9"])
-def bench_trajectory(name: str, trajectories: int, benchmark: BenchmarkFixture) -> None:
+def test_trajectory(name: str, trajectories: int, benchmark: BenchmarkFixture) -> None:
     closure = parse(name)
     states = [problem("mix", seed=seed, cells=CELLS) for seed in range(trajectories)]
 
