@@ -24,8 +24,9 @@ from kinetic.problems import State, problem
 from kinetic.progress import ProgressBar
 from kinetic.velocity import VelocityGrid
 
-BATCH_CELLS = 4096
-"""Cells advanced together: enough to hide the overhead of a call, few enough for the caches."""
+BATCH_CELLS = 2048
+"""Cells advanced together: enough to hide the overhead of a call, few enough for temporary arrays
+to stay below the size from which the allocator asks the system for fresh pages each time."""
 
 
 @dataclass(frozen=True)
