@@ -198,7 +198,7 @@ def test_random_gas_stays_positive_and_conserved(seed, power):
 
 @pytest.mark.parametrize("name", ENTROPY)
 @pytest.mark.parametrize("family", ["wave", "shock", "transition"])
-def test_entropy_of_the_decoded_distribution_does_not_grow(name, family):
+def test_entropy_of_the_decoded_distribution_falls_in_every_step(name, family):
     closure = closure_of(name)
     state = problem(family, seed=900_002, cells=30)
     solver, now = start(closure, [state])
@@ -209,8 +209,7 @@ def test_entropy_of_the_decoded_distribution_does_not_grow(name, family):
             weights = now.frame.T.sqrt()[:, None] * (closure.c[1] - closure.c[0])
             entropies.append(float((mass * torch.log(mass / weights)).sum()))
             now = solver.step(now, solver.largest_step(now))
-    assert np.diff(entropies).max() < 1e-6 * abs(entropies[0])
-    assert entropies[-1] < entropies[0]
+    assert np.diff(entropies).max() < 0.0
 
 
 @pytest.mark.parametrize("frequency", ["density", "power"])
