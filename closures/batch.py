@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from closures.closure import Closure
-from closures.finite_volume import Failure, FiniteVolume, Scheme, State
+from closures.finite_volume import Failure, Scheme, State
+from closures.solvers import Solver, solver_of
 from kinetic.collisions import BGK
 from kinetic.errors import NonPhysicalState
 from kinetic.output import to_dataset
@@ -108,11 +109,11 @@ class Batch:
         eps = torch.as_tensor(np.stack([start.knudsen for start in starts]), dtype=U.dtype)
         scheme = task.scheme
         eps, U, W = (tensor.to(task.device) for tensor in (eps, U, W))
-        self.solver = FiniteVolume(task.closure, eps, task.collision, task.boundary, scheme)
+        self.solver = solver_of(task.closure, eps, task.collision, task.boundary, scheme)
         self.time = eps.new_full((len(starts),), _rounded(starts[0].time))
         self.state = State(U, W / U[:, :1], W[:, :0])
         self._W = W
-        self._last_part: tuple[tuple[int, ...], FiniteVolume] | None = None
+        self._last_part: tuple[tuple[int, ...], Solver] | None = None
         self._snapshot(starts[0].time)
 
     def advance(self, until: float) -> None:
@@ -137,7 +138,7 @@ class Batch:
             self.state = new if whole else self.state.put(rows, new)
             self.time[running] = torch.where(count == 1.0, stop, self.time[running] + dt)
 
-    def _part(self, running: Tensor) -> FiniteVolume:
+    def _part(self, running: Tensor) -> Solver:
         """The solver of some trajectories; the same are asked for until the next one stops."""
         key = tuple(self.active[b] for b in running.tolist())
         if self._last_part is None or self._last_part[0] != key:
