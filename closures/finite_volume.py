@@ -193,7 +193,7 @@ class FiniteVolume:
         Raises:
             Failure: density or temperature is not positive, or no f_hat has these moments.
         """
-        theta, converged = self.closure.decode(m, start)
+        theta, converged = self.closure.decode(m, self.knudsen.flatten(), start)
         state = State(U, m, theta)
         frame = _physical(state.frame)
         if not converged.all():

@@ -31,6 +31,7 @@ from closures.features import (
     trapezoid,
     unit_maxwellian,
 )
+from closures.prior import Prior
 from closures.resources import closures_dir
 from closures.splines import SplineBasis
 from kinetic.errors import InvalidInput, check_choice, nearest
@@ -42,11 +43,14 @@ CARRYING = ("hermite", "entropy")
 
 DEFAULT_MOMENTS = 6
 SHIPPED = (6, 9)
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
+PRIOR = "prior."
+"""Begins the names of the tensors of a prior."""
+
 MAX_BYTES = 16 * 2**20
 MAX_MOMENTS = 24
-MAX_INTERVALS, MAX_EXTENT = 1024, 64
+MAX_INTERVALS, MAX_EXTENT, MAX_WIDTH = 1024, 64, 512
 GRAD_TAIL, GRAD_NODES_PER_UNIT = 1e-11, 4
 TOLERANCE = 1e-6
 """Largest deviation from orthonormality under Mc, and from parity, accepted in a file."""
@@ -120,7 +124,7 @@ def _grad(features: HermiteFeatures) -> MomentClosure:
     held = c[highest**2 * unit_maxwellian(c) > GRAD_TAIL]
     extent = float(held.max() + h[0])
     nodes = round(2 * extent * GRAD_NODES_PER_UNIT) + 1
-    return MomentClosure("hermite", features, None, extent, nodes)
+    return MomentClosure("hermite", features, None, extent=extent, nodes=nodes)
 
 
 def parse(spec: str, moments: int | None = None) -> MomentClosure:
@@ -149,13 +153,17 @@ def _is_directory(spec: str) -> bool:
         return False
 
 
-def write_model(folder: Path, features: SplineFeatures, manifest: Mapping[str, Any]) -> None:
+def write_model(
+    folder: Path, features: SplineFeatures, prior: Prior | None, manifest: Mapping[str, Any]
+) -> None:
     """Write a model directory; `manifest` says how it was made.
 
     The weights go first and the manifest last, by renaming: a directory with a manifest is whole.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {"coefficients": features.coefficients.detach(), "parity": features.parity}
+    if prior is not None:
+        tensors |= {f"{PRIOR}{name}": value for name, value in prior.state_dict().items()}
     whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     _replace(folder / WEIGHTS, save_tensors(whole))
     kind = {
@@ -164,6 +172,7 @@ def write_model(folder: Path, features: SplineFeatures, manifest: Mapping[str, A
         "dimension": 1,
         "moments": features.coefficients.shape[1],
         "basis": {"extent": features.basis.extent, "intervals": features.basis.intervals},
+        "prior": None if prior is None else {"width": prior.width},
     }
     document = json.dumps(kind | dict(manifest), indent=1, allow_nan=False) + "\n"
     _replace(folder / MANIFEST, document.encode())
@@ -187,8 +196,10 @@ def read_model(folder: Path, moments: int | None = None) -> LearnedClosure:
         allowed = f"the model in {folder} has {count}; leave it out or give {count}"
         raise InvalidInput("closure.moments", moments, allowed)
     basis = SplineBasis(float(manifest["basis"]["extent"]), manifest["basis"]["intervals"])
-    features = _read_features(folder, basis, count)
-    return LearnedClosure("entropy", features, DualSolver(), manifest=manifest)
+    tensors = _read_weights(folder)
+    features = _features(folder, tensors, basis, count)
+    prior = _prior(folder, tensors, features, manifest["prior"])
+    return LearnedClosure("entropy", features, DualSolver(), prior, manifest=manifest)
 
 
 def _refuse(folder: Path, why: str) -> InvalidInput:
@@ -232,6 +243,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             raise _refuse(folder, f"{MANIFEST} has {key} {found}, not {value!r}")
     if not _numbers_allowed(manifest):
         raise _refuse(folder, f"{MANIFEST} has no valid basis and moments")
+    if not _prior_allowed(manifest.get("prior")):
+        raise _refuse(folder, f"{MANIFEST} has no valid prior")
     if not _history_allowed(manifest.get("history")):
         raise _refuse(folder, f"{MANIFEST} has a history that is not curves of numbers")
     return manifest
@@ -247,6 +260,14 @@ def _numbers_allowed(manifest: Mapping[str, Any]) -> bool:
     return whole and isinstance(extent, int | float) and 1 <= extent <= MAX_EXTENT
 
 
+def _prior_allowed(prior: Any) -> bool:
+    """Whether it is null, or an object with the width of a network."""
+    if prior is None:
+        return True
+    width = prior.get("width") if isinstance(prior, dict) else None
+    return type(width) is int and 1 <= width <= MAX_WIDTH
+
+
 def _history_allowed(history: Any) -> bool:
     """Whether it is absent, or lists of finite numbers of one length by name."""
     if history is None:
@@ -258,13 +279,40 @@ def _history_allowed(history: Any) -> bool:
     return finite and len({len(curve) for curve in history.values()}) <= 1
 
 
-def _read_features(folder: Path, basis: SplineBasis, count: int) -> SplineFeatures:
+def _read_weights(folder: Path) -> dict[str, Tensor]:
     content = _read(folder, WEIGHTS)
     try:
         tensors = load_tensors(content)
-        coefficients, parity = tensors["coefficients"], tensors["parity"]
     except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError):
         raise _refuse(folder, f"{WEIGHTS} is damaged") from None
+    if not {"coefficients", "parity"} <= set(tensors):
+        raise _refuse(folder, f"{WEIGHTS} is damaged")
+    return tensors
+
+
+def _prior(
+    folder: Path, tensors: Mapping[str, Tensor], features: SplineFeatures, kind: Any
+) -> Prior | None:
+    if kind is None:
+        return None
+    prior = Prior(features.parity, features.basis, kind["width"]).requires_grad_(False)
+    given = {name: t for name, t in tensors.items() if name.startswith(PRIOR)}
+    expected = {PRIOR + name: value for name, value in prior.state_dict().items()}
+    shapes = {name: t.shape for name, t in given.items()}
+    if shapes != {name: t.shape for name, t in expected.items()}:
+        raise _refuse(folder, f"{WEIGHTS} has a prior of the wrong shapes")
+    if not all(_is_real(t) and bool(torch.isfinite(t).all()) for t in given.values()):
+        raise _refuse(folder, f"{WEIGHTS} has a prior that does not hold real numbers")
+    prior.load_state_dict({name.removeprefix(PRIOR): t for name, t in given.items()})
+    if not (torch.equal(prior.parity, features.parity) and bool((prior.scale > 0).all())):
+        raise _refuse(folder, f"{WEIGHTS} has a prior of other moments")
+    return prior
+
+
+def _features(
+    folder: Path, tensors: Mapping[str, Tensor], basis: SplineBasis, count: int
+) -> SplineFeatures:
+    coefficients, parity = tensors["coefficients"], tensors["parity"]
     if coefficients.shape != (basis.size, count) or parity.shape != (count,):
         raise _refuse(folder, f"{WEIGHTS} has the wrong shapes")
     if not (_is_real(coefficients) and _is_real(parity)):

@@ -32,17 +32,18 @@ SMALLEST = float(np.finfo(np.float32).tiny)
 
 @dataclass(frozen=True)
 class Samples:
-    """n samples: averages of the basis functions (n, basis.size) and KL(g || Mc) (n,)."""
+    """n samples: averages of the basis functions (n, J), KL(g || Mc) (n,) and eps (n,)."""
 
     averages: Tensor
     divergence: Tensor
+    knudsen: Tensor
 
     def __len__(self) -> int:
         return len(self.divergence)
 
     def take(self, rows: Tensor) -> Samples:
         """The samples `rows`."""
-        return Samples(self.averages[rows], self.divergence[rows])
+        return Samples(self.averages[rows], self.divergence[rows], self.knudsen[rows])
 
 
 def read_samples(data: TrajectorySet, basis: SplineBasis, most: int, seed: int) -> Samples:
@@ -50,17 +51,20 @@ def read_samples(data: TrajectorySet, basis: SplineBasis, most: int, seed: int) 
     c, h = trapezoid(EXTENT, NODES)
     B = basis.matrix(c) * h[:, None]
     each = max(1, most // len(data))
-    averages, divergences = [], []
+    averages, divergences, knudsen = [], [], []
     for index in range(len(data)):
         trajectory = data[index]
         f = np.asarray(trajectory.distribution, np.float64).reshape(-1, len(trajectory.v))
+        eps = np.tile(trajectory.knudsen, len(f) // len(trajectory.knudsen))
         rng = np.random.default_rng([seed, index])
         if len(f) > each:
-            f = f[np.sort(rng.choice(len(f), each, replace=False))]
+            rows = np.sort(rng.choice(len(f), each, replace=False))
+            f, eps = f[rows], eps[rows]
         g = torch.as_tensor(local_frame(f, np.asarray(trajectory.v), c.numpy()))
         averages.append(g @ B)
         divergences.append(_divergence(g, c) @ h)
-    return Samples(torch.cat(averages), torch.cat(divergences).clamp(min=0.0))
+        knudsen.append(torch.as_tensor(eps))
+    return Samples(torch.cat(averages), torch.cat(divergences).clamp(min=0.0), torch.cat(knudsen))
 
 
 def _divergence(g: Tensor, c: Tensor) -> Tensor:

@@ -3,16 +3,17 @@
 With the maximum-entropy decoder, KL(f || f_hat) = eta(f) - eta(f_hat) >= 0 is both the error of the
 reconstruction and the entropy that it has too much. For a sample in its own frame
 
-    KL(g || g_hat) = KL(g || Mc) - 1 + min_theta D(theta),    D the dual function (`closures.dual`),
+    KL(g || g_hat) = KL(g || Mc) - 1 - <psi> + min_theta D(theta),
 
+D the dual function (`closures.dual`) with the prior Mc exp(psi) (`closures.prior`) as its measure,
 and the loss is a mean of the share that is lost of the information that Mc does not hold,
 
     < [KL(g || g_hat) / (KL(g || Mc) + floor)]^POWER >,
 
 so that a weak wave counts as much as a shock, and badly held samples count most. At the minimum,
-dD/dw needs theta but not its derivative (envelope theorem), so the dual is solved without a graph.
-Training is a pure function of data, configuration and seed; it goes on from its checkpoint to the
-bit.
+its gradient in w and psi needs theta but not its derivative (envelope theorem), so the dual is
+solved without a graph. Training is a pure function of data, configuration and seed; it goes on from
+its checkpoint to the bit.
 """
 
 from __future__ import annotations
@@ -29,13 +30,20 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from closures.dual import MAX_EXPONENT, DualSolver
 from closures.encoder import Encoder
-from closures.features import INVARIANTS, invariants, trapezoid, unit_maxwellian
-from closures.library import ClosureConfig, write_model
+from closures.features import (
+    INVARIANTS,
+    SplineFeatures,
+    invariants,
+    trapezoid,
+    unit_maxwellian,
+)
+from closures.library import MAX_WIDTH, ClosureConfig, write_model
 from closures.memory import keep_freed_memory
+from closures.prior import Prior
 from closures.samples import Samples, read_samples
 from closures.splines import SplineBasis
 from kinetic.config import SEED_RANGES
@@ -53,6 +61,9 @@ DAMAGE = (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorE
 
 POWER = 1.5
 """Of the loss: the larger, the more it looks at the samples that are held worst."""
+
+PRIOR_RATE = 0.1
+"""Learning rate of psi, as a fraction of that of w."""
 
 BASIS = SplineBasis(extent=6.0, intervals=24)
 DUAL = DualSolver(tolerance=1e-6, regularization=1e-7)
@@ -72,6 +83,7 @@ class TrainOptions(Options):
     batch: Annotated[int, integer(16, 1_000_000)] = 2048
     samples: Annotated[int, integer(1000, 10_000_000)] = 200_000
     learning_rate: Annotated[float, positive(1e-8, 1.0)] = 0.03
+    prior: Annotated[int, integer(0, MAX_WIDTH)] = 48
     floor: Annotated[float, positive(1e-12, 1.0)] = 1e-5
     patience: Annotated[int, integer(1, 1_000_000)] = 8
 
@@ -137,7 +149,7 @@ def train(
             run.learn(samples, held_out, bar)
     made = {"configuration": _recipe(config), "data": data.configuration}
     history = {name: list(values) for name, values in run.history.items()}
-    write_model(folder / "model", run.best(), {"training": made, "history": history})
+    write_model(folder / "model", *run.best(), {"training": made, "history": history})
     return Trained(folder / "model", history)
 
 
@@ -184,25 +196,43 @@ def _fingerprint(config: TrainConfig, *data: TrajectorySet) -> str:
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
+class Learned(nn.Module):
+    """What is learned: w, and psi if `width` is not zero."""
+
+    def __init__(self, moments: int, width: int, seed: int) -> None:
+        super().__init__()
+        self.encoder = Encoder((moments + 1) // 2, moments // 2, BASIS)
+        self.prior: Prior | None = None
+        if width:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                self.prior = Prior(self.encoder.features().parity, BASIS, width)
+
+
 class Objective:
-    """The loss of a batch of samples for an encoder."""
+    """The loss of a batch of samples."""
 
     def __init__(self, floor: float) -> None:
         c, h = trapezoid(EXTENT, NODES)
         self.c, self.measure, self.floor = c, unit_maxwellian(c) * h, floor
         self.B = BASIS.matrix(c)
 
-    def __call__(self, encoder: Encoder, samples: Samples) -> Tensor:
+    def __call__(self, learned: Learned, samples: Samples) -> Tensor:
         """Mean of (KL(g || g_hat)/(KL(g || Mc) + floor))^POWER."""
-        w = encoder.features().coefficients
+        w = learned.encoder.features().coefficients
         phi = torch.cat((invariants(self.c), self.B @ w), dim=1)
         m = samples.averages @ w
         mu = torch.cat((torch.ones(len(m), 1), torch.zeros(len(m), INVARIANTS - 1)), dim=1)
         mu = torch.cat((mu.to(m), m), dim=1)
+        measure, expected = self.measure.expand(len(m), -1), 0.0
+        if learned.prior is not None:
+            psi = learned.prior(m, samples.knudsen)
+            measure = measure * torch.exp(psi @ self.B.T)
+            expected = (psi * samples.averages).sum(1)
         with torch.no_grad():
-            theta, _ = DUAL.solve(phi, self.measure, mu, torch.zeros_like(mu))
-        density = torch.exp((theta @ phi.T).clamp(max=MAX_EXPONENT)) @ self.measure
-        lost = samples.divergence - 1.0 + density - (theta * mu).sum(1)
+            theta, _ = DUAL.solve(phi, measure, mu, torch.zeros_like(mu))
+        density = (torch.exp((theta @ phi.T).clamp(max=MAX_EXPONENT)) * measure).sum(1)
+        lost = samples.divergence - 1.0 - expected + density - (theta * mu).sum(1)
         return (lost.clamp(min=0.0) / (samples.divergence + self.floor)).pow(POWER).mean()
 
 
@@ -211,10 +241,11 @@ class _Run:
 
     def __init__(self, config: TrainConfig, path: Path, key: str) -> None:
         self.options, self.path, self.key = config.train, path, key
-        moments = config.closure.moments or 0
-        self.encoder = Encoder((moments + 1) // 2, moments // 2, BASIS)
+        self.learned = Learned(config.closure.moments or 0, self.options.prior, self.options.seed)
         self.best_parameters = self._parameters()
-        self.optimizer = torch.optim.Adam(self.encoder.parameters(), self.options.learning_rate)
+        self.optimizer = torch.optim.Adam(self.learned.encoder.parameters())
+        if self.learned.prior is not None:
+            self.optimizer.add_param_group({"params": list(self.learned.prior.parameters())})
         self.objective = Objective(self.options.floor)
         self.history: dict[str, list[float]] = {"step": [], "train": [], "validation": []}
         self.step = 0
@@ -231,6 +262,7 @@ class _Run:
         """Go on until the run is finished, with a checkpoint at every look at `validation`."""
         if not self.history["step"]:
             with torch.no_grad():
+                self._normalise(data)
                 self._look(float(self._loss(0, data)), validation)
         while not self.finished:
             until = min(self.step + CHECK_EVERY, self.options.steps)
@@ -240,17 +272,24 @@ class _Run:
             self._save()
             bar.update(self.step, self.options.steps)
 
-    def best(self) -> Any:
-        """The features of the lowest validation loss."""
-        self.encoder.load_state_dict(self.best_parameters)
+    def best(self) -> tuple[SplineFeatures, Prior | None]:
+        """w and psi of the lowest validation loss."""
+        self.learned.load_state_dict(self.best_parameters)
         with torch.no_grad():
-            return self.encoder.features()
+            return self.learned.encoder.features(), self.learned.prior
+
+    def _normalise(self, data: Samples) -> None:
+        """Put the scale of the moments at the start into the prior."""
+        if self.learned.prior is not None:
+            m = data.averages @ self.learned.encoder.features().coefficients
+            self.learned.prior.scale.copy_(m.std(0))
 
     def _update(self, step: int, data: Samples) -> float:
         """One step of Adam; return the loss before it."""
         fraction = step / self.options.steps
         rate = 0.5 * (1.0 + torch.cos(torch.tensor(torch.pi * fraction)).item())
-        self.optimizer.param_groups[0]["lr"] = self.options.learning_rate * rate
+        for group, share in zip(self.optimizer.param_groups, (1.0, PRIOR_RATE), strict=False):
+            group["lr"] = self.options.learning_rate * share * rate
         loss = self._loss(step, data)
         self.optimizer.zero_grad()
         loss.backward()
@@ -261,23 +300,23 @@ class _Run:
         """The loss of the batch of a step, which depends on seed and step alone."""
         rng = np.random.default_rng([self.options.seed, step])
         rows = torch.as_tensor(rng.integers(len(data), size=self.options.batch))
-        return self.objective(self.encoder, data.take(rows))
+        return self.objective(self.learned, data.take(rows))
 
     def _look(self, train_loss: float, validation: Samples) -> None:
         with torch.no_grad():
-            loss = float(self.objective(self.encoder, validation))
+            loss = float(self.objective(self.learned, validation))
         if not self.history["validation"] or loss < min(self.history["validation"]):
             self.best_parameters = self._parameters()
         for name, value in (("step", self.step), ("train", train_loss), ("validation", loss)):
             self.history[name].append(value)
 
     def _parameters(self) -> dict[str, Tensor]:
-        return {name: value.detach().clone() for name, value in self.encoder.state_dict().items()}
+        return {name: value.detach().clone() for name, value in self.learned.state_dict().items()}
 
     def _save(self) -> None:
         """Leave a checkpoint: the tensors first, then by renaming the file that declares them."""
         self.path.mkdir(parents=True, exist_ok=True)
-        tensors = {f"encoder.{name}": value for name, value in self._parameters().items()}
+        tensors = {f"learned.{name}": value for name, value in self._parameters().items()}
         tensors |= {f"best.{name}": value for name, value in self.best_parameters.items()}
         for i, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{i}.{name}": value for name, value in state.items()}
@@ -314,7 +353,7 @@ class _Run:
         for name, value in tensors.items():
             group, _, rest = name.partition(".")
             groups.setdefault(group, {})[rest] = value
-        self.encoder.load_state_dict(groups["encoder"])
+        self.learned.load_state_dict(groups["learned"])
         self.best_parameters = groups["best"]
         state = self.optimizer.state_dict()
         for name, value in groups["adam"].items():

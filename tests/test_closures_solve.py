@@ -168,7 +168,7 @@ def test_files_that_cannot_be_continued_are_refused(tmp_path):
 
 def test_a_model_continues_its_own_solution_and_no_others(tmp_path):
     with torch.no_grad():
-        write_model(tmp_path / "model", Encoder(3, 3).features(), {})
+        write_model(tmp_path / "model", Encoder(3, 3).features(), None, {})
     own = {"name": "model", "path": str(tmp_path / "model")}
     path = save(closures.solve(problem="mix", closure=own, **SMALL), tmp_path / "solution.zarr")
     assert restart(path, own).sizes["k"] == 6

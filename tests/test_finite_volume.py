@@ -317,8 +317,8 @@ class Doubled:
     def to(self, device):
         return self
 
-    def decode(self, m, start=None):
-        return self.euler.decode(m)
+    def decode(self, m, knudsen, start=None):
+        return self.euler.decode(m, knudsen)
 
     def distribution(self, frame, theta):
         return self.euler.distribution(frame, theta)

@@ -36,7 +36,7 @@ HISTORY = {"step": [0, 10], "train": [0.1, 0.05], "validation": [0.2, 0.06]}
 @pytest.fixture
 def model(tmp_path):
     with torch.no_grad():
-        write_model(tmp_path / "model", Encoder(2, 1).features(), {"history": HISTORY})
+        write_model(tmp_path / "model", Encoder(2, 1).features(), None, {"history": HISTORY})
     return tmp_path / "model"
 
 

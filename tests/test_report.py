@@ -285,14 +285,15 @@ def test_what_has_no_reconstruction_is_left_out() -> None:
 
     class Undecodable(LearnedClosure):
         def decode(
-            self, m: torch.Tensor, start: torch.Tensor | None = None
+            self, m: torch.Tensor, knudsen: torch.Tensor, start: torch.Tensor | None = None
         ) -> tuple[torch.Tensor, torch.Tensor]:
-            theta, found = super().decode(m, start)
+            theta, found = super().decode(m, knudsen, start)
             return theta, found & (torch.arange(len(found)) != 2)
 
     closure = parse("entropy-6")
     f_hat = reconstruct(
-        Undecodable(closure.name, closure.features, closure.dual), solution.isel(time=-1)
+        Undecodable(closure.name, closure.features, closure.dual, closure.prior),
+        solution.isel(time=-1),
     )
     assert np.isnan(f_hat).all(axis=1).tolist() == [False, False, True, False]
 

@@ -60,7 +60,8 @@ def reconstruct(closure: Closure, state: xr.Dataset) -> Array:
     g = torch.as_tensor(local_frame(f, v, c.numpy()))
     nodes = frame.u[:, None] + frame.T.sqrt()[:, None] * c
     moments = closure.encode(frame, nodes, frame.rho[:, None] * g * (c[1] - c[0]))
-    theta, found = closure.decode(moments)
+    knudsen = torch.tensor(state["knudsen"].values)
+    theta, found = closure.decode(moments, knudsen)
     f_hat = closure.distribution(frame, theta)(torch.tensor(v).expand(len(f), -1))
     return torch.where(found[:, None], f_hat, torch.nan).numpy()
 
