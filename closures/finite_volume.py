@@ -37,6 +37,9 @@ from kinetic.space import GHOSTS, ghosted_rows
 HALF_RANGE_NODES = 32
 """Gauss-Legendre nodes between v = 0 and the edge of the support of f_hat."""
 
+UNDECODABLE = "no distribution of the closure has these moments"
+"""Why decoding fails, unless the closure's `undecodable` says more."""
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -198,7 +201,8 @@ class FiniteVolume:
         frame = _physical(state.frame)
         if not converged.all():
             cells = torch.nonzero(~converged)[:, 0]
-            raise Failure(cells, frame, "no distribution of the closure has these moments")
+            reason = getattr(self.closure, "undecodable", UNDECODABLE)
+            raise Failure(cells, frame, reason)
         return state
 
     def heat_flux(self, state: State) -> Tensor:

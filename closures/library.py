@@ -31,14 +31,15 @@ from closures.features import (
     trapezoid,
     unit_maxwellian,
 )
+from closures.maxent import MAXENT, maxent
 from closures.prior import Prior
 from closures.resources import closures_dir
 from closures.splines import SplineBasis
 from kinetic.errors import InvalidInput, check_choice, nearest
 from kinetic.options import Options, choice, integer, optional, text
 
-NAMES = ("euler", "navier_stokes", "hermite", "entropy", "model")
-CARRYING = ("hermite", "entropy")
+NAMES = ("euler", "navier_stokes", "hermite", *MAXENT, "entropy", "model")
+CARRYING = ("hermite", *MAXENT, "entropy")
 """Closures by name that carry moments, as many as they are asked for."""
 
 DEFAULT_MOMENTS = 6
@@ -110,12 +111,17 @@ def load(name: str, moments: int | None = None, path: str | Path | None = None) 
         folder = closures_dir() / f"entropy-d1-bgk-k{config.moments}"
         return read_model(folder, config.moments)
     if name == "hermite":
-        return _grad(HermiteFeatures(config.moments or 0))
+        features = HermiteFeatures(config.moments or 0)
+        extent, nodes = _interval(features)
+        return MomentClosure("hermite", features, None, extent=extent, nodes=nodes)
+    if name in MAXENT:
+        count = config.moments or 0
+        return maxent(name, count, *_interval(HermiteFeatures(count)))
     return MomentClosure(name, HermiteFeatures(0), None, conductivity=name == "navier_stokes")
 
 
-def _grad(features: HermiteFeatures) -> MomentClosure:
-    """Grad's closure, on an interval that holds its highest polynomial.
+def _interval(features: HermiteFeatures) -> tuple[float, int]:
+    """Extent and nodes of an interval that holds the highest polynomial.
 
     Were the tails of w^2 Mc cut off, each step would damp the moments.
     """
@@ -123,8 +129,7 @@ def _grad(features: HermiteFeatures) -> MomentClosure:
     highest = features.matrix(c)[:, -1]
     held = c[highest**2 * unit_maxwellian(c) > GRAD_TAIL]
     extent = float(held.max() + h[0])
-    nodes = round(2 * extent * GRAD_NODES_PER_UNIT) + 1
-    return MomentClosure("hermite", features, None, extent=extent, nodes=nodes)
+    return extent, round(2 * extent * GRAD_NODES_PER_UNIT) + 1
 
 
 def parse(spec: str, moments: int | None = None) -> MomentClosure:
