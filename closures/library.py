@@ -22,7 +22,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from closures.closure import MomentClosure
+from closures.closure import Closure, MomentClosure
 from closures.dual import DualSolver
 from closures.features import (
     HermiteFeatures,
@@ -38,7 +38,10 @@ from closures.splines import SplineBasis
 from kinetic.errors import InvalidInput, check_choice, nearest
 from kinetic.options import Options, choice, integer, optional, text
 
-NAMES = ("euler", "navier_stokes", "hermite", *MAXENT, "entropy", "model")
+NETWORKS = ("network", "network_fixed", "network_hermite")
+"""Closures of networks by name: to be trained, none is shipped (`closures.network`)."""
+
+NAMES = ("euler", "navier_stokes", "hermite", *MAXENT, "entropy", *NETWORKS, "model")
 CARRYING = ("hermite", *MAXENT, "entropy")
 """Closures by name that carry moments, as many as they are asked for."""
 
@@ -78,7 +81,7 @@ class ClosureConfig(Options):
             raise InvalidInput("closure.path", None, "closure=model needs the directory of a model")
         if self.name != "model" and self.path is not None:
             raise InvalidInput("closure.path", self.path, "only closure=model reads a directory")
-        if self.name in CARRYING and self.moments is None:
+        if self.name in (*CARRYING, *NETWORKS) and self.moments is None:
             object.__setattr__(self, "moments", DEFAULT_MOMENTS)
 
 
@@ -94,7 +97,7 @@ class LearnedClosure(MomentClosure):
         return (self.manifest or {}).get("history")
 
 
-def load(name: str, moments: int | None = None, path: str | Path | None = None) -> MomentClosure:
+def load(name: str, moments: int | None = None, path: str | Path | None = None) -> Closure:
     """Return a closure by name; see `ClosureConfig` for the arguments.
 
     Raises:
@@ -103,7 +106,10 @@ def load(name: str, moments: int | None = None, path: str | Path | None = None) 
     check_choice("closure", name, NAMES)
     config = ClosureConfig(name, moments, None if path is None else str(path))
     if config.path is not None:
-        return read_model(Path(config.path), moments)
+        return _learned(Path(config.path), moments)
+    if name in NETWORKS:
+        allowed = f"none is shipped; train one (closures train closure={name}), give its directory"
+        raise InvalidInput("closure", name, allowed)
     if name == "entropy":
         if config.moments not in SHIPPED:
             allowed = "shipped are " + " and ".join(map(str, SHIPPED)) + "; train others"
@@ -132,23 +138,30 @@ def _interval(features: HermiteFeatures) -> tuple[float, int]:
     return extent, round(2 * extent * GRAD_NODES_PER_UNIT) + 1
 
 
-def parse(spec: str, moments: int | None = None) -> MomentClosure:
+def parse(spec: str, moments: int | None = None) -> Closure:
     """Return the closure of ``NAME``, ``NAME-MOMENTS`` or a model directory.
 
     Raises:
         InvalidInput: under ``compare.closures``, when it is none of these.
     """
-    named = [name for name in NAMES if name != "model"]
+    named = [name for name in NAMES if name not in (*NETWORKS, "model")]
     if spec in named:
         return load(spec, moments)
     matched = re.fullmatch(r"([a-z_]+)-([0-9]{1,4})", spec)
     if matched and matched[1] in CARRYING:
         return load(matched[1], int(matched[2]))
     if "/" in spec or _is_directory(spec):
-        return read_model(Path(spec))
+        return _learned(Path(spec))
     counted = " or ".join(f"{name}-MOMENTS" for name in CARRYING)
     allowed = f"must be one of {', '.join(named)}, {counted}, or a model directory"
     raise InvalidInput("compare.closures", spec, allowed + nearest(spec.partition("-")[0], named))
+
+
+def _learned(folder: Path, moments: int | None = None) -> Closure:
+    """The closure in a model directory, of networks or of maximum entropy."""
+    from closures.network.files import is_network, read_network
+
+    return read_network(folder, moments) if is_network(folder) else read_model(folder, moments)
 
 
 def _is_directory(spec: str) -> bool:

@@ -1,0 +1,169 @@
+"""Model directories of the closure: ``model.json`` and ``weights.safetensors``.
+
+They are read with the same care as those of `closures.library`: nothing is executed, sizes are
+bounded, shapes are those that the manifest's architecture implies, and every number is finite.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from closures.library import (
+    MANIFEST,
+    MAX_MOMENTS,
+    NETWORKS,
+    WEIGHTS,
+    _history_allowed,
+    _read,
+    _refuse,
+    _replace,
+)
+from closures.network.closure import Architecture, NetworkClosure, Networks
+from closures.network.moments import FRAMES
+from kinetic.errors import InvalidInput
+
+#: What is trained under each name of a closure: the frame of its moments, and their functions.
+VARIANTS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    dict(
+        zip(
+            NETWORKS,
+            (("galilean", "learned"), ("fixed", "learned"), ("galilean", "hermite")),
+            strict=True,
+        )
+    )
+)
+
+SCHEMA_VERSION = "1.0"
+FEATURES = ("learned", "hermite")
+WIDTHS = ("encoder", "decoder", "flux")
+MAX_WIDTH = 512
+MAX_SPEED = 1e3
+
+
+def write_network(
+    folder: Path, networks: Networks, speeds: Mapping[str, float], manifest: Mapping[str, Any]
+) -> None:
+    """Write a model directory; `manifest` says how it was made.
+
+    The weights go first and the manifest last, by renaming: a directory with a manifest is whole.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = {n: t.detach().cpu().contiguous() for n, t in networks.state_dict().items()}
+    _replace(folder / WEIGHTS, save_tensors(whole))
+    kind = networks.kind
+    what = {
+        "schema_version": SCHEMA_VERSION,
+        "closure": "network",
+        "dimension": 1,
+        "moments": kind.moments,
+        "frame": kind.frame,
+        "features": kind.features,
+        "widths": {name: getattr(kind, name) for name in WIDTHS},
+        "speeds": dict(speeds),
+    }
+    document = json.dumps(what | dict(manifest), indent=1, allow_nan=False) + "\n"
+    _replace(folder / MANIFEST, document.encode())
+
+
+def is_network(folder: Path) -> bool:
+    """Whether `folder` has a manifest that says it holds a closure of networks."""
+    try:
+        manifest = json.loads(_read(folder, MANIFEST))
+    except (InvalidInput, ValueError, RecursionError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("closure") == "network"
+
+
+def read_network(folder: Path, moments: int | None = None) -> NetworkClosure:
+    """Read and check a model directory.
+
+    Raises:
+        InvalidInput: it is missing, damaged, of another kind, or has other than `moments` moments.
+    """
+    manifest = _read_manifest(folder)
+    count = manifest["moments"]
+    if moments is not None and count != moments:
+        allowed = f"the model in {folder} has {count}; leave it out or give {count}"
+        raise InvalidInput("closure.moments", moments, allowed)
+    widths = (manifest["widths"][name] for name in WIDTHS)
+    networks = Networks(Architecture(manifest["frame"], manifest["features"], count, *widths))
+    networks.load_state_dict(_read_weights(folder, networks.state_dict()))
+    closure = NetworkClosure(networks.requires_grad_(False), _speed(manifest), manifest)
+    _check_functions(folder, closure)
+    return closure
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(_read(folder, MANIFEST))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InvalidInput):
+            raise
+        raise _refuse(folder, f"{MANIFEST} is not JSON") from None
+    if not isinstance(manifest, dict):
+        raise _refuse(folder, f"{MANIFEST} does not hold an object")
+    expected = {"schema_version": SCHEMA_VERSION, "closure": "network", "dimension": 1}
+    for key, value in expected.items():
+        if manifest.get(key) != value:
+            found = repr(manifest.get(key))[:40]
+            raise _refuse(folder, f"{MANIFEST} has {key} {found}, not {value!r}")
+    if not _architecture_allowed(manifest):
+        raise _refuse(folder, f"{MANIFEST} has no valid architecture")
+    if not 1.0 <= _speed(manifest) <= MAX_SPEED:  # also false for NaN
+        raise _refuse(folder, f"{MANIFEST} has no valid speed")
+    if not _history_allowed(manifest.get("history")):
+        raise _refuse(folder, f"{MANIFEST} has a history that is not curves of numbers")
+    return manifest
+
+
+def _architecture_allowed(manifest: Mapping[str, Any]) -> bool:
+    widths = manifest.get("widths")
+    if not isinstance(widths, dict):
+        return False
+    counts = [(manifest.get("moments"), MAX_MOMENTS)]
+    counts += [(widths.get(name), MAX_WIDTH) for name in WIDTHS]
+    whole = all(type(n) is int and 1 <= n <= most for n, most in counts)  # bool is no number
+    return whole and manifest.get("frame") in FRAMES and manifest.get("features") in FEATURES
+
+
+def _speed(manifest: Mapping[str, Any]) -> float:
+    """The largest characteristic speed; NaN if there is none."""
+    speeds = manifest.get("speeds")
+    value = speeds.get("largest") if isinstance(speeds, dict) else None
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _read_weights(folder: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_tensors(_read(folder, WEIGHTS))
+    except (SafetensorError, KeyError, RuntimeError, TypeError):
+        raise _refuse(folder, f"{WEIGHTS} is damaged") from None
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    if shapes != {name: tensor.shape for name, tensor in expected.items()}:
+        raise _refuse(folder, f"{WEIGHTS} has the wrong shapes")
+    if not all(t.dtype == torch.float64 and torch.isfinite(t).all() for t in tensors.values()):
+        raise _refuse(folder, f"{WEIGHTS} does not hold real numbers")
+    if not all((t > 0.0).all() for name, t in tensors.items() if name.endswith(".scale")):
+        raise _refuse(folder, f"{WEIGHTS} has a scale that is not positive")
+    return tensors
+
+
+def _check_functions(folder: Path, closure: NetworkClosure) -> None:
+    """Refuse functions w that are not independent, so that they have no orthonormal coordinates."""
+    try:
+        independent = bool(torch.isfinite(closure.w).all())
+    except RuntimeError:  # of the Cholesky decomposition
+        independent = False
+    if not independent:
+        raise _refuse(folder, f"{WEIGHTS} holds functions that are not independent")

@@ -1,0 +1,141 @@
+"""Samples of a data set in the coordinates of a frame, and the labels of the flux networks.
+
+A sample is a distribution f of one cell at one time, per mass; in the Galilean frame in its own
+coordinates c = (v-u)/sqrt T, with the frame (u_j, T_j) of a neighbour, as the finite volumes will
+ask for it. Labels are integrals over f with the Maxwellian's subtracted under the integral,
+
+    q/rho = int (v-u)^3 (f-M)/2 dv / rho,   A = int w(c_j) (f-M) dv / rho,
+    sqrt(T) B = int (v-u) w(c_j) (f-M) dv / rho,
+
+by the trapezoid rule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from closures.features import trapezoid
+from closures.network.moments import EXTENT, NODES
+from closures.samples import local_frame
+from kinetic.dataset import Trajectory, TrajectorySet
+
+Array = NDArray[np.float64]
+
+NEIGHBOURS = 2
+"""Frames are those of cells at most so far away."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """n samples at nodes c (n',) a distance h apart.
+
+    Attributes:
+        f: distributions per mass, (n, n').
+        u, T: velocity and temperature in the coordinates c, (n,); 0 and 1 in the Galilean frame.
+        shift, width: (u-u_j)/sqrt(T_j) and sqrt(T/T_j) of a neighbour's frame, (n,); of the fixed
+            frame u and sqrt T.
+        knudsen: eps, (n,).
+    """
+
+    c: Tensor
+    f: Tensor
+    u: Tensor
+    T: Tensor
+    shift: Tensor
+    width: Tensor
+    knudsen: Tensor
+
+    def __len__(self) -> int:
+        return len(self.f)
+
+    @property
+    def h(self) -> float:
+        """Distance of the nodes."""
+        return float(self.c[1] - self.c[0])
+
+    def take(self, rows: Tensor) -> Samples:
+        """The samples `rows`."""
+        own = (getattr(self, item.name)[rows] for item in fields(self) if item.name != "c")
+        return Samples(self.c, *own)
+
+    @property
+    def maxwellian(self) -> Tensor:
+        """M of the same mass, u and T at the nodes, (n, n')."""
+        width = self.T.sqrt()[:, None]
+        c = (self.c - self.u[:, None]) / width
+        return torch.exp(-0.5 * c * c) / (math.sqrt(2 * math.pi) * width)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """q/rho (n,), A and sqrt(T) B (n, K)."""
+
+    heat: Tensor
+    A: Tensor
+    B: Tensor
+
+    def take(self, rows: Tensor) -> Labels:
+        """The labels `rows`."""
+        return Labels(self.heat[rows], self.A[rows], self.B[rows])
+
+
+def label(samples: Samples, w: Callable[[Tensor], Tensor], fixed: bool) -> Labels:
+    """The labels of `samples` for the functions w."""
+    excess = (samples.f - samples.maxwellian) * samples.h
+    c = samples.c - samples.u[:, None]
+    heat = 0.5 * (excess * c**3).sum(1)
+    if fixed:
+        values = w(samples.c)
+        return Labels(heat, excess @ values, (excess * c) @ values)
+    values = w(samples.shift[:, None] + samples.width[:, None] * samples.c)
+    A = torch.einsum("nv,nvk->nk", excess, values)
+    return Labels(heat, A, torch.einsum("nv,nvk->nk", excess * c, values))
+
+
+def read_samples(data: TrajectorySet, fixed: bool, most: int, seed: int) -> Samples:
+    """Read at most `most` samples, drawn evenly from all trajectories, times and cells."""
+    each = max(1, most // len(data))
+    parts = [
+        _sample(data[index], fixed, each, np.random.default_rng([seed, index]))
+        for index in range(len(data))
+    ]
+    whole = (
+        torch.cat([getattr(part, item.name) for part in parts]) for item in fields(Samples)[1:]
+    )
+    return Samples(parts[0].c, *whole)
+
+
+def _sample(data: Trajectory, fixed: bool, count: int, rng: np.random.Generator) -> Samples:
+    v = np.asarray(data.v)
+    times, cells, _ = data.distribution.shape
+    rows = np.sort(rng.choice(times * cells, min(count, times * cells), replace=False))
+    time, cell = rows // cells, rows % cells
+    f = np.asarray(data.distribution[time, cell], np.float64)
+    rho, u, T = _moments(f, v)
+    if fixed:
+        c, values, own = v, f / rho[:, None], (u, T, u, np.sqrt(T))
+    else:
+        offset = rng.integers(-NEIGHBOURS, NEIGHBOURS + 1, len(rows))
+        near = np.asarray(data.distribution[time, (cell + offset) % cells], np.float64)
+        _, u_near, T_near = _moments(near, v)
+        c = trapezoid(EXTENT, NODES)[0].numpy()
+        values = local_frame(f, v, c)
+        shift, width = (u - u_near) / np.sqrt(T_near), np.sqrt(T / T_near)
+        own = (np.zeros_like(u), np.ones_like(T), shift, width)
+    eps = np.asarray(data.knudsen, np.float64)[cell]
+    return Samples(*map(torch.as_tensor, (c, values, *own, eps)))
+
+
+def _moments(f: Array, v: Array) -> tuple[Array, Array, Array]:
+    """rho, u, T of distributions (n, v.size)."""
+    dv = v[1] - v[0]
+    rho = f.sum(1) * dv
+    u = (f @ v) * dv / rho
+    return rho, u, (f @ v**2) * dv / rho - u**2
