@@ -15,10 +15,9 @@ from math import isfinite
 from types import MappingProxyType
 
 import numpy as np
-from numba import njit
 
 from kinetic.errors import InvalidInput, NonPhysicalState, check_choice
-from kinetic.maxwellian import REORDER, fill_maxwellians
+from kinetic.maxwellian import power_law, relax_rows
 from kinetic.moments import Array, moments_of, primitive
 from kinetic.velocity import VelocityGrid
 
@@ -59,29 +58,25 @@ class BGK:
 
     def nu(self, rho: Array, T: Array) -> Array:
         """Return the collision frequency nu(rho, T), dimensionless; eps is not in it."""
-        p, q = self.exponents
-        return np.asarray(rho) ** p * np.asarray(T) ** q
+        return power_law(np.asarray(rho), np.asarray(T), *self.exponents)
 
     def relaxation(
         self, grid: VelocityGrid, knudsen: Array
     ) -> Callable[[Array, float, float, float], None]:
-        """Return relax(f, step, correction, time), the implicit step on f (cells, points) in place.
-
-        It solves g = f + step Q(g) / eps and then divides the distance of g from equilibrium by
-        1 + correction (nu / eps)^2. `knudsen` is eps, shape (cells,). `relax` raises
-        `NonPhysicalState`, naming `time`, for a cell whose f has no Maxwellian.
-        """
-        M = np.empty((knudsen.size, grid.points))
-        state = np.empty((3, knudsen.size))
+        """Return the implicit step on f (cells, points) in place, for eps of shape (cells,)."""
+        exponents, frequency = self.exponents, 1.0 / knudsen
 
         def relax(f: Array, step: float, correction: float, time: float) -> None:
-            _gas_states(f, grid.nodes, grid.spacing, state)
-            rho, u, T = state
-            cell = fill_maxwellians(rho, u, T, grid.nodes, M)
+            """Solve g = f + step Q(g) / eps, then bring g nearer to equilibrium, in place.
+
+            The distance of g from its Maxwellian is divided by 1 + correction (nu / eps)^2.
+
+            Raises:
+                NonPhysicalState: a cell has no Maxwellian; it names `time`.
+            """
+            cell = relax_rows(f, grid.nodes, grid.spacing, exponents, frequency, step, correction)
             if cell >= 0:
                 raise non_physical(f[cell], grid, time, cell)
-            rate = self.nu(rho, T) / knudsen
-            _blend(f, M, 1.0 / ((1.0 + step * rate) * (1.0 + correction * rate**2)))
 
         return relax
 
@@ -98,28 +93,3 @@ def non_physical(f: Array, grid: VelocityGrid, time: float, cell: int) -> NonPhy
     else:
         reason = "the velocity grid holds no Maxwellian of this state; refine or extend it"
     return NonPhysicalState(time, cell, values, reason)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=REORDER)
-def _gas_states(f, v, dv, state):  # type: ignore[no-untyped-def]
-    """Write (rho, u, T) of each row of f (cells, points) into `state` (3, cells)."""
-    for cell in range(f.shape[0]):
-        m0 = m1 = m2 = 0.0
-        row = f[cell]
-        for k in range(row.size):
-            m0 += row[k]
-            m1 += row[k] * v[k]
-            m2 += row[k] * (v[k] * v[k])
-        u = m1 / m0
-        state[0, cell], state[1, cell], state[2, cell] = m0 * dv, u, m2 / m0 - u * u
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _blend(f, M, keep):  # type: ignore[no-untyped-def]
-    """Replace each row of f by keep f + (1 - keep) M."""
-    for cell in range(f.shape[0]):
-        row, target = f[cell], M[cell]
-        gain = 1.0 - keep[cell]
-        rest = 1.0 - gain  # keep, rounded so that the weights sum to one: f must not drift
-        for k in range(row.size):
-            row[k] = rest * row[k] + gain * target[k]

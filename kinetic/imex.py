@@ -89,6 +89,16 @@ class ImexTableau:
         beta[1:] = ratio @ explicit[1:]
         return _clean(alpha), _clean(beta)
 
+    @cached_property
+    def implicit_diagonal(self) -> tuple[float, ...]:
+        """a_ii of every stage."""
+        return tuple(float(row[i]) for i, row in enumerate(self.implicit))
+
+    @cached_property
+    def transported(self) -> tuple[bool, ...]:
+        """Whether a later stage uses L of the stage."""
+        return tuple(bool(np.any(column)) for column in self.matrices[0].T)
+
     @property
     def positivity(self) -> float:
         """Largest dt, in units of the forward Euler bound, with f >= 0 kept; 0 if there is none."""
@@ -216,34 +226,43 @@ class ImexStepper:
         self._slopes = np.zeros_like(self._stages)
 
     def step(self, f: Array, time: float, dt: float) -> None:
-        """Advance `f` in place from `time` to `time + dt`; errors of the relaxation pass."""
+        """Advance `f` in place from `time` to `time + dt`.
+
+        Errors of the relaxation pass; f is then neither the old nor the new solution.
+        """
         alpha, beta = self.tableau.shu_osher
-        explicit, implicit = self.tableau.matrices
+        diagonal, transported = self.tableau.implicit_diagonal, self.tableau.transported
         last = len(alpha) - 1
-        for i, stage in enumerate(self._stages):
-            if i == 0:
-                stage[:] = f
-            else:
-                _combine(self._stages, self._slopes, alpha[i], dt * beta[i], stage)
-                correction = self.tableau.correction * dt**2 if i == last else 0.0
-                self.relaxation(stage, dt * implicit[i, i], correction, time + dt)
-            if np.any(explicit[:, i]):
+        if transported[0]:
+            self.transport(f, self._slopes[0])
+        for i in range(1, len(alpha)):
+            stage = f if i == last else self._stages[i]
+            _combine(f, self._stages, self._slopes, alpha[i], dt * beta[i], stage)
+            correction = self.tableau.correction * dt**2 if i == last else 0.0
+            self.relaxation(stage, dt * diagonal[i], correction, time + dt)
+            if transported[i]:
                 self.transport(stage, self._slopes[i])
-        f[:] = self._stages[last]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _combine(stages, slopes, alpha, beta, out):  # type: ignore[no-untyped-def]
-    """Write sum_j alpha_j stages_j + beta_j slopes_j, over the stages that enter, into `out`."""
-    cells, points = out.shape
-    row = np.empty(points)
-    for cell in range(cells):
-        row[:] = 0.0
-        for j in range(alpha.size):
+def _combine(f, stages, slopes, alpha, beta, out):  # type: ignore[no-untyped-def]
+    """Write sum_j alpha_j f_j + beta_j L_j into `out`, which may be f; f_0 is f, L_j in `slopes`.
+
+    f and `out` have shape (cells, points), `stages`, whose first is not used, and `slopes` one more
+    axis before, alpha and beta shape (stages,).
+    """
+    row = np.empty(out.shape[1])
+    for cell in range(out.shape[0]):
+        for k in range(row.size):
+            row[k] = alpha[0] * f[cell, k]
+        if beta[0] != 0.0:
+            for k in range(row.size):
+                row[k] += beta[0] * slopes[0, cell, k]
+        for j in range(1, alpha.size):
             if beta[j] != 0.0:
-                for k in range(points):
+                for k in range(row.size):
                     row[k] += alpha[j] * stages[j, cell, k] + beta[j] * slopes[j, cell, k]
             elif alpha[j] != 0.0:
-                for k in range(points):
+                for k in range(row.size):
                     row[k] += alpha[j] * stages[j, cell, k]
         out[cell] = row

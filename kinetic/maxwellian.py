@@ -1,4 +1,8 @@
-"""Maxwellians: the continuous one, and the discrete one that has its moments exactly on a grid."""
+"""Maxwellians: the continuous one, and the discrete one that has its moments exactly on a grid.
+
+Numba looks for changes of a cached kernel in the file of that kernel alone, so the relaxation
+towards the discrete Maxwellian, which is compiled together with it, stands here too.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from math import exp, isfinite, log, pi, sqrt
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 from numpy.typing import ArrayLike
 
 from kinetic.errors import NonPhysicalState
@@ -52,6 +57,12 @@ def discrete_maxwellian(U: ArrayLike, grid: VelocityGrid, time: float = 0.0) -> 
     return M
 
 
+@register_jitable
+def power_law(rho: Array, T: Array, p: float, q: float) -> Array:
+    """Return rho^p T^q, of arrays, and of numbers in kernels."""
+    return rho**p * T**q
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def fill_maxwellians(rho, u, T, v, M):  # type: ignore[no-untyped-def]
     """Write the discrete Maxwellian of each state (cells,) into the rows of M (cells, points).
@@ -61,40 +72,97 @@ def fill_maxwellians(rho, u, T, v, M):  # type: ignore[no-untyped-def]
         nodes v; -1 if there is none.
     """
     for cell in range(rho.size):
-        physical = 0.0 < rho[cell] < np.inf and 0.0 < T[cell] < np.inf
-        if not (physical and _fill_maxwellian(rho[cell], u[cell], T[cell], v, M[cell])):
+        row = M[cell]
+        exists, da, db, dc2 = _solve_maxwellian(rho[cell], u[cell], T[cell], v, row)
+        if not exists:
             return cell
+        scale = 1.0 / sqrt(T[cell])
+        for k in range(row.size):
+            c = (v[k] - u[cell]) * scale
+            row[k] = rho[cell] * scale * _corrected(row[k], c, da, db, dc2)
     return -1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _fill_maxwellian(rho, u, T, v, out):  # type: ignore[no-untyped-def]
-    """Write the discrete Maxwellian of one state into `out` (points,); return whether it exists.
+def relax_rows(f, v, dv, exponents, frequency, step, correction):  # type: ignore[no-untyped-def]
+    """Replace each row of f (cells, points) by keep f + (1 - keep) M[f],
 
-    Newton runs on c = (v - u) / sqrt(T), where the moments wanted are (1, 0, 1) and the start
-    (2 pi)^(-1/2) exp(-c^2 / 2) is exact up to quadrature and cut tails. The damping of the steps,
-    1 / (1 + decrement), is that of self-concordant functions (Nesterov & Nemirovskii 1994).
+        keep = 1 / ((1 + step r) (1 + correction r^2)),   r = frequency rho^p T^q,
+
+    where `frequency` is 1 / eps, shape (cells,), and `exponents` are (p, q).
+
+    Returns:
+        The first cell that has no Maxwellian, its row unchanged; -1 if there is none.
     """
+    p, q = exponents
+    constant = p == 0.0 and q == 0.0  # powers are slow
+    g = np.empty(v.size)
+    for cell in range(f.shape[0]):
+        row = f[cell]
+        rho, u, T = _gas_state(row, v, dv)
+        exists, da, db, dc2 = _solve_maxwellian(rho, u, T, v, g)
+        if not exists:
+            return cell
+        rate = frequency[cell] * (1.0 if constant else power_law(rho, T, p, q))
+        gain = 1.0 - 1.0 / ((1.0 + step * rate) * (1.0 + correction * rate * rate))
+        keep = 1.0 - gain  # rounded so that the weights sum to one: f must not drift
+        scale = 1.0 / sqrt(T)
+        gain_rho = gain * rho * scale
+        for k in range(row.size):
+            M = _corrected(g[k], (v[k] - u) * scale, da, db, dc2)
+            row[k] = keep * row[k] + gain_rho * M
+    return -1
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath=REORDER)
+def _gas_state(f, v, dv):  # type: ignore[no-untyped-def]
+    """Return rho, u and T of one distribution f (points,)."""
+    m0 = m1 = m2 = 0.0
+    for k in range(f.size):
+        m0 += f[k]
+        m1 += f[k] * v[k]
+        m2 += f[k] * (v[k] * v[k])
+    u = m1 / m0
+    return m0 * dv, u, m2 / m0 - u * u
+
+
+@register_jitable
+def _corrected(g: float, c: float, da: float, db: float, dc2: float) -> float:
+    """Return g (1 + da + db c + dc2 c^2)."""
+    # Not g (1 + ...): numbers near one are denser below it, and mass would be lost.
+    return g + g * (da + c * (db + c * dc2))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _solve_maxwellian(rho, u, T, v, g):  # type: ignore[no-untyped-def]
+    """Write g (points,) and return what makes rho / sqrt(T) g (1 + da + db c + dc2 c^2) the
+    discrete Maxwellian of a state, c = (v - u) / sqrt(T).
+
+    Newton runs on c, where the moments wanted are (1, 0, 1) and the start (2 pi)^(-1/2)
+    exp(-c^2 / 2) is exact up to quadrature and cut tails. The damping of the steps,
+    1 / (1 + decrement), is that of self-concordant functions (Nesterov & Nemirovskii 1994).
+
+    Returns:
+        Whether rho and T are positive and finite and the Maxwellian exists; and da, db, dc2.
+    """
+    if not (0.0 < rho < np.inf and 0.0 < T < np.inf):
+        return False, 0.0, 0.0, 0.0
     scale = 1.0 / sqrt(T)
     first, spacing = (v[0] - u) * scale, (v[-1] - v[0]) / (v.size - 1) * scale
     a, b, c2 = -0.5 * log(2.0 * pi), 0.0, -0.5
     for _ in range(MAX_NEWTON_STEPS):
-        _fill_gaussian(a, b, c2, first, spacing, out)
-        da, db, dc2, decrement = _newton_step(out, v, u, scale, spacing)
+        _fill_gaussian(a, b, c2, first, spacing, g)
+        da, db, dc2, decrement = _newton_step(g, v, u, scale, spacing)
         if decrement < LINEAR_DECREMENT:
-            for k in range(out.size):
-                c = (v[k] - u) * scale
-                # Not g (1 + ...): numbers near one are denser below it, and mass would be lost.
-                out[k] = rho * scale * (out[k] + out[k] * (da + c * (db + c * dc2)))
-            return True
+            return True, da, db, dc2
         damping = 1.0 / (1.0 + decrement)
         a, b, c2 = a + damping * da, b + damping * db, c2 + damping * dc2
         if not (c2 < 0.0 and isfinite(a) and isfinite(b)):
-            return False
-    return False
+            break
+    return False, 0.0, 0.0, 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _fill_gaussian(a, b, c2, first, spacing, out):  # type: ignore[no-untyped-def]
     """Write exp(a + b c_k + c2 c_k^2), c_k = first + k spacing, outwards from its peak.
 
@@ -108,19 +176,44 @@ def _fill_gaussian(a, b, c2, first, spacing, out):  # type: ignore[no-untyped-de
     g = out[k_peak] = exp(a + c * (b + c * c2))
     q = exp(2.0 * c2 * spacing * spacing)
     up = exp(spacing * (b + c2 * (2.0 * c + spacing)))
-    down = exp(-spacing * (b + c2 * (2.0 * c - spacing)))
-    for k in range(k_peak + 1, last + 1):
-        g *= up
-        out[k] = g
-        up *= q
-    g = out[k_peak]
-    for k in range(k_peak - 1, -1, -1):
-        g *= down
-        out[k] = g
-        down *= q
+    _fill_outwards(out[k_peak + 1 :], g, up, q)
+    _fill_outwards(out[:k_peak][::-1], g, q / up, q)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=REORDER)
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _fill_outwards(out, g, r, q):  # type: ignore[no-untyped-def]
+    """Write g_1, g_2, ... where g_0 = g, g_n = r_n g_(n-1), r_1 = r and r_n = q r_(n-1).
+
+    Four interleaved sequences g_(n+4) = R_n g_n, R_(n+4) = q^16 R_n, do not wait for each other.
+    """
+    r2 = q * r
+    r3 = q * r2
+    r4 = q * r3
+    g1 = g * r
+    g2 = g1 * r2
+    g3 = g2 * r3
+    g4 = g3 * r4
+    q4 = (q * q) * (q * q)
+    q16 = (q4 * q4) * (q4 * q4)
+    R1 = (r2 * r3) * (r4 * (q * r4))
+    R2 = q4 * R1
+    R3 = q4 * R2
+    R4 = q4 * R3
+    rest = out.size % 4
+    for k in range(0, out.size - rest, 4):
+        out[k], out[k + 1], out[k + 2], out[k + 3] = g1, g2, g3, g4
+        g1, g2, g3, g4 = g1 * R1, g2 * R2, g3 * R3, g4 * R4
+        R1, R2, R3, R4 = q16 * R1, q16 * R2, q16 * R3, q16 * R4
+    tail = out[out.size - rest :]
+    if rest > 0:
+        tail[0] = g1
+    if rest > 1:
+        tail[1] = g2
+    if rest > 2:
+        tail[2] = g3
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath=REORDER)
 def _newton_step(g, v, u, scale, spacing):  # type: ignore[no-untyped-def]
     """Return the Newton step (da, db, dc2) towards the moments (1, 0, 1), and its decrement.
 

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from kinetic.errors import check_choice
-from kinetic.limiters import RECONSTRUCTIONS
+from kinetic.limiters import TRANSPORTS
 from kinetic.moments import Array
-from kinetic.space import BOUNDARIES, GHOSTS, SpaceGrid, ghosted_rows
+from kinetic.space import BOUNDARIES, SpaceGrid, ghosted_rows
 from kinetic.velocity import VelocityGrid
 
 # The clamp stays this far inside the bound, for round-off never to reach below zero.
@@ -48,40 +47,19 @@ class Transport:
 
     def __post_init__(self) -> None:
         check_choice("boundary", self.boundary, BOUNDARIES)
-        check_choice("scheme.limiter", self.limiter, RECONSTRUCTIONS)
+        check_choice("scheme.limiter", self.limiter, TRANSPORTS)
 
     def __call__(self, f: Array, out: Array) -> None:
         """Write L(f) into `out`; both C-contiguous of shape (cells, points)."""
-        reconstruct = RECONSTRUCTIONS[self.limiter]
-        rate, bound, faces = self._data
-        for cells, nodes in self._halves:
-            reconstruct(f, cells, nodes, bound, faces)
-            _flux_difference(faces, cells[GHOSTS:], nodes, rate, out)
+        TRANSPORTS[self.limiter](f, *self._data, out)
 
     @cached_property
-    def _halves(self) -> tuple[tuple[NDArray[np.int64], tuple[int, int]], ...]:
-        """Cells in the order in which the flow meets them, and nodes, for v < 0 and for v >= 0."""
-        rows = ghosted_rows(self.space.cells, self.boundary)
-        split = int(np.searchsorted(self.grid.nodes, 0.0))
-        return (rows[::-1].copy(), (0, split)), (rows, (split, self.grid.points))
-
-    @cached_property
-    def _data(self) -> tuple[Array, Array, Array]:
-        """|v| / dx, the bound of a face value as a multiple of f, and space for face values."""
+    def _data(self) -> tuple[NDArray[np.uint64], np.uint64, Array, Array, Array]:
+        """What the kernel takes between f and `out`."""
+        rows = ghosted_rows(self.space.cells, self.boundary).astype(np.uint64)
+        split = np.uint64(np.searchsorted(self.grid.nodes, 0.0))
         rate = np.abs(self.grid.nodes) / self.space.dx
         # The node v = 0 has no flux; any finite bound does there.
         slowest = 0.5 * self.grid.spacing / self.space.dx
         bound = (1.0 - MARGIN) / (self.step * np.maximum(rate, slowest))
-        return rate, bound, np.empty((self.space.cells + 1, self.grid.points))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _flux_difference(faces, cells, nodes, rate, out):  # type: ignore[no-untyped-def]
-    """Write |v| (upstream - downstream face) / dx of the nodes in the range, cell by cell."""
-    begin, end = nodes
-    speed = rate[begin:end]
-    for i in range(faces.shape[0] - 1):
-        upstream, downstream = faces[i, begin:end], faces[i + 1, begin:end]
-        change = out[cells[i], begin:end]
-        for k in range(change.size):
-            change[k] = speed[k] * (upstream[k] - downstream[k])
+        return rows, split, rate, bound, np.empty((2, self.grid.points))
