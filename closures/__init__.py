@@ -10,8 +10,9 @@ energy, and decodes them to a distribution from which every flux follows:
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kinetic.lazy import lazy_names
 
 if TYPE_CHECKING:
     from closures.comparison import compare as compare
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from closures.solution import solve as solve
 
 #: Where each public name lives. They are imported on first use, so that importing `closures`, as
-#: every start of the command line does, does not load PyTorch (PEP 562).
+#: every start of the command line does, does not load PyTorch.
 _PUBLIC: dict[str, str] = {
     "solve": "closures.solution",
     "load": "closures.library",
@@ -28,13 +29,4 @@ _PUBLIC: dict[str, str] = {
 }
 
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'closures' has no attribute '{name}'")
-    return getattr(import_module(_PUBLIC[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _PUBLIC)

@@ -14,8 +14,9 @@ Maxwellian is rho (2 pi T)^(-D/2) exp(-|v-u|^2 / 2T), and eps is the Knudsen num
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kinetic.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kinetic import exact as exact
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from kinetic.velocity import VelocityGrid as VelocityGrid
 
 #: Where each public name lives. They are imported on first use, so that importing `kinetic`, as
-#: every start of the command line does, costs nothing (PEP 562).
+#: every start of the command line does, costs nothing.
 _PUBLIC = {
     "BGK": "kinetic.collisions",
     "SolveConfig": "kinetic.config",
@@ -51,14 +52,4 @@ _PUBLIC = {
 }
 
 __all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'kinetic' has no attribute '{name}'")
-    module = import_module(_PUBLIC[name])
-    return module if module.__name__ == f"kinetic.{name}" else getattr(module, name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _PUBLIC)

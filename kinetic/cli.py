@@ -103,6 +103,7 @@ def _task(label: str, command: Command, ledger: Path, tracebacks: bool) -> Calla
     """
 
     def task(cfg: Any) -> None:
+        """Run the job of a composed configuration and record its exit status."""
         from hydra.core.hydra_config import HydraConfig
 
         from kinetic.jobs import Job

@@ -22,6 +22,7 @@ def integer(low: int, high: int) -> Check:
     allowed = f"must be a whole number from {low} to {high}"
 
     def check(key: str, value: Any) -> int:
+        """Return `value` as an int, or raise `InvalidInput`."""
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -36,6 +37,7 @@ def positive(low: float, high: float) -> Check:
     allowed = f"must be a number from {low:g} to {high:g}"
 
     def check(key: str, value: Any) -> float:
+        """Return `value` as a float, or raise `InvalidInput`."""
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not low <= value <= high:  # also false for NaN
             raise InvalidInput(key, value, allowed)
@@ -59,12 +61,11 @@ def text(key: str, value: Any) -> str:
     return accepted
 
 
-def choice(names: Collection[str], planned: Collection[str] = ()) -> Check:
-    """Accept one of `names`; the `planned` ones are refused as not available yet."""
+def choice(names: Collection[str]) -> Check:
+    """Accept one of `names`."""
 
     def check(key: str, value: Any) -> str:
-        if isinstance(value, str) and value in planned:
-            raise InvalidInput(key, value, "not available yet; use one of " + ", ".join(names))
+        """Return `value` if it is a name; see `kinetic.errors.check_choice`."""
         return check_choice(key, value, names)
 
     return check
@@ -74,6 +75,7 @@ def several(check_one: Check) -> Check:
     """Accept a non-empty list of distinct values that pass `check_one`, returned as a tuple."""
 
     def check(key: str, value: Any) -> tuple[Any, ...]:
+        """Return the entries that `check_one` accepted, or raise `InvalidInput`."""
         if not isinstance(value, list | tuple) or not value:
             raise InvalidInput(key, value, "must be a list with at least one entry")
         accepted = tuple(check_one(key, entry) for entry in value)
@@ -88,6 +90,7 @@ def optional(check_one: Check) -> Check:
     """Accept None, or what `check_one` accepts."""
 
     def check(key: str, value: Any) -> Any:
+        """Return None, or what `check_one` accepted."""
         return None if value is None else check_one(key, value)
 
     return check

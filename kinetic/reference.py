@@ -112,6 +112,7 @@ class _Recorder:
     distribution: list[Array] = field(default_factory=list)
 
     def add(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot."""
         self.times.append(snapshot.time)
         self.conserved.append(moments_of(snapshot.f, self.grid))
         self.heat_flux.append(heat_flux(snapshot.f, self.grid))
@@ -119,6 +120,7 @@ class _Recorder:
             self.distribution.append(snapshot.f)
 
     def dataset(self, solver: Solver, config: SolveConfig, seconds: float) -> xr.Dataset:
+        """Label the snapshots taken so far."""
         coordinates: dict[str, Any] = {"time": self.times, "x": solver.space.centers}
         optional: dict[str, Any] = {}
         if self.keep_distribution:

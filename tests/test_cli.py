@@ -22,6 +22,8 @@ from closures.resources import closures_dir
 from kinetic.cli import KINETIC
 from kinetic.cli import main as kinetic_main
 from kinetic.commandline import DONE, INTERRUPTED, INVALID, NON_PHYSICAL, Program
+from kinetic.config import OPERATORS
+from kinetic.resources import config_dir
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["cells=8", "time.end=0.01", "time.snapshots=3"]
@@ -126,6 +128,22 @@ def test_what_a_solver_refuses_is_told_in_one_line(
 ) -> None:
     line = refusal(main, ["solve", *arguments], capsys)
     assert all(part in line for part in expected), line
+
+
+@pytest.mark.parametrize(("main", "command"), SOLVING)
+@pytest.mark.parametrize("name", [name for name, dims in OPERATORS.items() if not dims])
+def test_a_planned_operator_is_refused_with_those_that_exist(
+    main: Main, command: str, name: str, capsys: Capture
+) -> None:
+    for key in ("collision", "collision.name"):
+        line = refusal(main, [command, f"{key}={name}"], capsys)
+        assert f"{key}={name}: not available yet" in line
+        assert "bgk (velocity.dim=1)" in line
+
+
+def test_every_available_operator_has_a_configuration_file() -> None:
+    available = {name for name, dims in OPERATORS.items() if dims}
+    assert available == {file.stem for file in (config_dir() / "collision").glob("*.yaml")}
 
 
 def test_a_velocity_grid_that_cuts_the_gas_is_refused_with_one_that_does(capsys: Capture) -> None:
