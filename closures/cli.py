@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kinetic.cli import quote, run_program
+from kinetic.cli import compile_kernels, quote, run_program
 from kinetic.commandline import Command, Configuration, Program
 from kinetic.resources import config_dir
 
@@ -73,7 +73,19 @@ CLOSURES = Program(
     (
         Command("train", "moments and closure from a data set", "closures_train", _train),
         Command("solve", "advance a closed moment system", "closures_solve", _solve),
-        Command("compare", "closures against the reference", "closures_compare", _compare),
-        Command("demo", "data set, training, solution and report", "closures_demo", _demo),
+        Command(
+            "compare",
+            "closures against the reference",
+            "closures_compare",
+            _compare,
+            compile_kernels,
+        ),
+        Command(
+            "demo",
+            "data set, training, solution and report",
+            "closures_demo",
+            _demo,
+            compile_kernels,
+        ),
     ),
 )

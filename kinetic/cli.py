@@ -83,6 +83,8 @@ def _run_hydra(label: str, command: Command, overrides: list[str], tracebacks: b
         ledger = Path(scratch) / "statuses"
         task = _task(label, command, ledger, tracebacks)
         application = hydra.main(str(config_dir()), command.config, HYDRA_VERSION)(task)
+        if {"-m", "--multirun"} & set(arguments):
+            command.prepare()
         try:
             with _hydra_process([label, *arguments]):
                 application()
@@ -227,11 +229,33 @@ def _dataset(config: Configuration, folder: Path) -> str:
     return str(report)
 
 
+def compile_kernels() -> None:
+    """Compile all kernels of the solver into their cache, or find them there.
+
+    Processes that start together on a fresh installation would each compile every kernel, and write
+    the same files.
+    """
+    from kinetic.limiters import LIMITERS
+    from kinetic.reference import warm_up
+    from kinetic.solver import Scheme
+
+    for limiter in LIMITERS:
+        warm_up(Scheme(limiter=limiter))
+
+
 KINETIC = Program(
     "kinetic",
     "discrete-velocity solver of kinetic equations, accurate for every Knudsen number",
     (
-        Command("solve", "reference solution of one problem", "kinetic_solve", _solve),
-        Command("dataset", "labelled trajectories of a family", "kinetic_dataset", _dataset),
+        Command(
+            "solve", "reference solution of one problem", "kinetic_solve", _solve, compile_kernels
+        ),
+        Command(
+            "dataset",
+            "labelled trajectories of a family",
+            "kinetic_dataset",
+            _dataset,
+            compile_kernels,
+        ),
     ),
 )

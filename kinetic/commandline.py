@@ -29,12 +29,14 @@ class Command:
         config: name of its primary configuration file, without ``.yaml``.
         run: does the work for a configuration, leaves the results in a directory, and returns one
             line that says what was done.
+        prepare: called once before the jobs of a sweep, which may start together in processes.
     """
 
     name: str
     summary: str
     config: str
     run: Callable[[Configuration, Path], str]
+    prepare: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

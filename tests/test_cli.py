@@ -221,6 +221,25 @@ def test_a_sweep_runs_every_job_and_returns_the_largest_status(
         assert (kinetic.read_solution(f"sweep/{job}/solution.zarr").knudsen == knudsen).all()
 
 
+SWEEP = """
+import sys, kinetic.cli
+sys.exit(kinetic.cli.main(sys.argv[1:]))
+"""
+
+
+def test_no_job_of_a_sweep_compiles(tmp_path: Path) -> None:
+    """On a fresh installation the parent compiles before the jobs start together."""
+    cache, sweep = tmp_path / "cache", tmp_path / "sweep"
+    jobs = ["scheme.limiter=third,mc", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    command = ["solve", *SMALL, *jobs, "--multirun", f"hydra.sweep.dir={sweep}"]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", SWEEP, *command], check=True, env=environment)
+    compiled = [file.stat().st_mtime_ns for file in cache.rglob("*.nb?")]
+    started = [(sweep / job / ".hydra/config.yaml").stat().st_mtime_ns for job in "01"]
+    assert compiled
+    assert max(compiled) < min(started)
+
+
 def test_a_sweep_is_resumed_by_the_same_command(capsys: Capture) -> None:
     sweep = ["solve", *SMALL, "--multirun", "hydra.sweep.dir=sweep"]
     assert kinetic_main([*sweep, "knudsen=0.1"]) == DONE
