@@ -43,6 +43,10 @@ def _closure_entry(entry: str) -> str:
 
 
 def _train(config: Configuration, folder: Path) -> str:
+    if str(config.get("closure", {}).get("name")).startswith("network"):
+        from closures.network.fit import train as train_network
+
+        return str(train_network(config, folder))
     from closures.training import train
 
     return str(train(config, folder))

@@ -15,6 +15,8 @@ from omegaconf import OmegaConf
 from closures.cli import CLOSURES
 from closures.comparison import CompareConfig
 from closures.demo import Plan
+from closures.library import NETWORKS
+from closures.network.fit import NetworkTrainConfig
 from closures.solution import ClosureSolveConfig
 from closures.training import TrainConfig
 from kinetic import config as schema
@@ -36,9 +38,11 @@ def composed(name: str, *overrides: str) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def train_part(config: Mapping[str, Any]) -> TrainConfig:
+def train_part(config: Mapping[str, Any]) -> TrainConfig | NetworkTrainConfig:
     """Read the configuration of training, whose data set has no default."""
-    return TrainConfig.from_mapping({**config, "train": {**config.get("train", {}), "data": "any"}})
+    whole = {**config, "train": {**config.get("train", {}), "data": "any"}}
+    networks = config.get("closure", {}).get("name") in NETWORKS
+    return (NetworkTrainConfig if networks else TrainConfig).from_mapping(whole)
 
 
 def demo_plan(config: Mapping[str, Any]) -> Plan:
@@ -46,8 +50,8 @@ def demo_plan(config: Mapping[str, Any]) -> Plan:
     return Plan.read(dict(config), Path("demo"))
 
 
-#: Commands that train a closure, and so take no other.
-TRAINING = ("closures_train", "closures_demo")
+#: Commands that train a closure, and so take no other, with what they train.
+TRAINING = {"closures_train": ("entropy", *NETWORKS), "closures_demo": ("entropy",)}
 
 READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "closures_solve": ClosureSolveConfig.from_mapping,
@@ -73,8 +77,8 @@ def test_defaults_are_those_of_the_code(name: str) -> None:
 def cases() -> list[tuple[str, str, str]]:
     """Return (primary configuration, group, option) for every choice that makes sense."""
     refused = {("kinetic_dataset", "sod"), ("kinetic_dataset", "file")}  # they have no seeds
-    untrained = {path.stem for path in FILES if path.parent.name == "closure"} - {"entropy"}
-    refused |= {(name, option) for name in TRAINING for option in untrained}
+    closures = {path.stem for path in FILES if path.parent.name == "closure"}
+    refused |= {(name, one) for name, own in TRAINING.items() for one in closures - {*own}}
     return [
         (name, group, option)
         for name in READERS

@@ -7,7 +7,7 @@ ask for it. Labels are integrals over f with the Maxwellian's subtracted under t
     q/rho = int (v-u)^3 (f-M)/2 dv / rho,   A = int w(c_j) (f-M) dv / rho,
     sqrt(T) B = int (v-u) w(c_j) (f-M) dv / rho,
 
-by the trapezoid rule.
+by the trapezoid rule; also sqrt(T) B in the gas's own frame, from which its change is learned.
 """
 
 from __future__ import annotations
@@ -75,15 +75,16 @@ class Samples:
 
 @dataclass(frozen=True)
 class Labels:
-    """q/rho (n,), A and sqrt(T) B (n, K)."""
+    """q/rho (n,); sqrt(T) B in the gas's own frame, A and sqrt(T) B in a neighbour's, (n, K)."""
 
     heat: Tensor
+    own: Tensor
     A: Tensor
     B: Tensor
 
     def take(self, rows: Tensor) -> Labels:
         """The labels `rows`."""
-        return Labels(self.heat[rows], self.A[rows], self.B[rows])
+        return Labels(*(value[rows] for value in vars(self).values()))
 
 
 def label(samples: Samples, w: Callable[[Tensor], Tensor], fixed: bool) -> Labels:
@@ -91,12 +92,13 @@ def label(samples: Samples, w: Callable[[Tensor], Tensor], fixed: bool) -> Label
     excess = (samples.f - samples.maxwellian) * samples.h
     c = samples.c - samples.u[:, None]
     heat = 0.5 * (excess * c**3).sum(1)
+    values = w(samples.c)
+    own = (excess * c) @ values
     if fixed:
-        values = w(samples.c)
-        return Labels(heat, excess @ values, (excess * c) @ values)
+        return Labels(heat, own, excess @ values, own)
     values = w(samples.shift[:, None] + samples.width[:, None] * samples.c)
     A = torch.einsum("nv,nvk->nk", excess, values)
-    return Labels(heat, A, torch.einsum("nv,nvk->nk", excess * c, values))
+    return Labels(heat, own, A, torch.einsum("nv,nvk->nk", excess * c, values))
 
 
 def read_samples(data: TrajectorySet, fixed: bool, most: int, seed: int) -> Samples:

@@ -11,18 +11,22 @@ face as that frame sees them. In a fixed frame |* changes nothing. Then W relaxe
 without iteration since U stays, so no step depends on eps.
 
 Faces: (log rho, u, log T, m) by a limited reconstruction, m in the frame of the face's own state,
-and the flux of Rusanov,
+and
 
-    F = (F(left) + F(right))/2 - lambda/2 (U_right - U_left),   lambda = max(|u| + L sqrt T),
+    F = int_(v>0) v M_left (1, v, v^2/2) dv + int_(v<0) v M_right (1, v, v^2/2) dv + mean of F~,
+    G = (G_left + G_right)/2 - lambda/2 (W_right - W_left),   lambda = max(|u| + L sqrt T):
 
-likewise G and W, L the `speed` of the closure: the largest characteristic speed that the learned
-equations have on their training data; it is not known beyond. A face has one F, so U is conserved
+F_0 is split as a kinetic scheme does, so that for eps -> 0 the scheme is that of `FiniteVolume` for
+Euler's equations; G has the flux of Rusanov, L the `speed` of the closure: the largest
+characteristic speed that the learned equations have on their training data; it is not known beyond.
+Nor are they known to be hyperbolic (`closures.network.speeds`). A face has one F, so U is conserved
 to round-off, W in the fixed frame as well. Positivity of rho and T of the cells is not guaranteed,
 but checked. Shapes: B trajectories of N cells are rows of one batch of M = B N cells.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -207,10 +211,11 @@ class NetworkSolver:
         fields = torch.cat((fields, state.m), dim=1)
         left, right = (self._side(fields, rows) for rows in self._stencils)
         speed = torch.maximum(self._speed(left.frame), self._speed(right.frame))
+        flux = half_range_flux(left.frame, 1.0) + half_range_flux(right.frame, -1.0)
         eps = self.knudsen.flatten()
-        U_left, F_left = self._conserved(left, eps[self._stencils[0][2]])
-        U_right, F_right = self._conserved(right, eps[self._stencils[1][2]])
-        flux = 0.5 * (F_left + F_right - speed[:, None] * (U_right - U_left))
+        sides = zip((left, right), self._stencils, strict=True)
+        q = [self._network.heat(side.frame, side.m, eps[rows[2]]) for side, rows in sides]
+        flux = flux + torch.nn.functional.pad(0.5 * (q[0] + q[1])[:, None], (2, 0))
         return Faces(left, right, speed, flux.view(self.batch, self.cells + 1, 3))
 
     def _side(self, fields: Tensor, rows: list[Tensor]) -> Side:
@@ -220,15 +225,6 @@ class NetworkSolver:
         limit = LIMITERS[self.scheme.limiter]
         face = f2 + limit(behind, ahead, behind - (f1 - f0), (f4 - f3) - ahead)
         return Side(Frame(face[:, 0].exp(), face[:, 1], face[:, 2].exp()), face[:, 3:])
-
-    def _conserved(self, side: Side, knudsen: Tensor) -> tuple[Tensor, Tensor]:
-        """U and F_0 + F~ of the states at faces, (B (N+1), 3) each."""
-        rho, u, T = side.frame.rho, side.frame.u, side.frame.T
-        E = 0.5 * rho * (u * u + T)
-        q = self._network.heat(side.frame, side.m, knudsen)
-        U = torch.stack((rho, rho * u, E), dim=1)
-        F = torch.stack((rho * u, rho * (u * u + T), u * (E + rho * T) + q), dim=1)
-        return U, F
 
     @cached_property
     def _sides(self) -> tuple[Tensor, Tensor]:
@@ -256,6 +252,16 @@ class NetworkSolver:
             [rows(left + d) for d in (-2, -1, 0, 1, 2)],
             [rows(left + 1 - d) for d in (-2, -1, 0, 1, 2)],
         )
+
+
+def half_range_flux(frame: Frame, sign: float) -> Tensor:
+    """int v (1, v, v^2/2) M dv over the velocities of one sign: (M, 3)."""
+    rho, u, T = frame.rho, frame.u, frame.T
+    P = 0.5 * (1.0 + sign * torch.erf(u / (2.0 * T).sqrt()))
+    Q = sign * (T / (2.0 * math.pi)).sqrt() * torch.exp(-0.5 * u * u / T)
+    mass, momentum = u * P + Q, (u * u + T) * P + u * Q
+    energy = 0.5 * (u * (u * u + 3.0 * T) * P + (u * u + 2.0 * T) * Q)
+    return rho[:, None] * torch.stack((mass, momentum, energy), dim=1)
 
 
 def _physical(frame: Frame) -> Frame:
