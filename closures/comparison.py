@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -20,6 +21,7 @@ import xarray as xr
 from rich.console import Console
 from rich.progress import Progress
 
+from closures.blocks import Blocks, identify
 from closures.closure import Closure
 from closures.library import ClosureConfig, parse
 from closures.metrics import errors
@@ -101,6 +103,7 @@ def compare(
     """Compare closures with the reference; write metrics.json, figures and report to `folder`.
 
     A closure that fails in a case stops nothing else: the failure is counted, with its reason.
+    A comparison that was killed goes on where it was, see `closures.blocks`.
 
     Args:
         config: what to compare; a mapping is read by `CompareConfig.from_mapping`.
@@ -114,14 +117,24 @@ def compare(
         config = CompareConfig.from_mapping(config)
     closures = {spec: parse(spec, config.closure.moments) for spec in config.compare.closures}
     warm_up(Scheme(config.scheme.time, config.scheme.limiter, config.scheme.cfl))
-    runner = _Runner(config, closures, _Announcer(progress))
+    blocks = Blocks(Path(folder), identify(config.to_mapping(), closures))
+    runner = _Runner(config, closures, _Announcer(progress), blocks)
     outcomes = tuple(runner.outcomes())
     threads = torch.get_num_threads()
     comparison = Comparison(Path(folder), config.to_mapping(), closures, outcomes, threads)
     comparison.folder.mkdir(parents=True, exist_ok=True)
     comparison.write()
+    _remove_figures(comparison.folder)
     write_report(comparison)
+    blocks.remove()
     return comparison
+
+
+def _remove_figures(folder: Path) -> None:
+    """Remove the figures of an earlier comparison, which may have drawn others."""
+    for suffix in ("png", "pdf"):
+        for figure in (folder / "figures").glob(f"*.{suffix}"):
+            figure.unlink()
 
 
 def showcases(cases: Sequence[Case]) -> list[Case]:
@@ -162,13 +175,10 @@ class _Announcer:
             self._bar.add_task("solutions", total=solutions)
             yield
 
-    def advance(self, solutions: int = 1) -> None:
-        """Move the bar."""
-        for task in self._bar.task_ids:
-            self._bar.advance(task, solutions)
-
     def report(self, outcomes: Sequence[Outcome]) -> None:
-        """Print the line of one closure in one family."""
+        """Print the line of one closure in one family, and move the bar."""
+        for task in self._bar.task_ids:
+            self._bar.advance(task, len(outcomes))
         summary, first = summarise(outcomes), outcomes[0]
         line = (
             f"{first.case.family}: {first.closure}: {summary['cases']} cases, "
@@ -186,6 +196,7 @@ class _Runner:
     config: CompareConfig
     closures: Mapping[str, Closure]
     announcer: _Announcer
+    blocks: Blocks
 
     def outcomes(self) -> Iterator[Outcome]:
         """Yield the outcomes family by family, those of the reference first."""
@@ -196,33 +207,52 @@ class _Runner:
                 yield from self._family([case for case in cases if case.family == family], shown)
 
     def _family(self, cases: list[Case], shown: set[str]) -> Iterator[Outcome]:
-        references = [self._reference(case, case.name in shown) for case in cases]
-        for closure, results in self._solutions(cases, references):
-            outcomes = [
-                judge(case, closure, result, reference, keep=case.name in shown)
-                for case, result, reference in zip(cases, results, references, strict=True)
-            ]
-            self.announcer.report(outcomes)
-            yield from outcomes
+        references = self._block(REFERENCE, cases, partial(self._solve_references, cases, shown))
+        yield from (one if one.case.name in shown else _unseen(one) for one in references)
+        results = [_result(one) for one in references]
+        for spec in self.closures:
+            solve = partial(self._solve, spec, cases, results, shown)
+            yield from self._block(spec, cases, solve)
+
+    def _block(
+        self, closure: str, cases: list[Case], solve: Callable[[], list[Outcome]]
+    ) -> list[Outcome]:
+        """Return what an earlier run found, or else what `solve` finds, which is then kept."""
+        outcomes = self.blocks.load(closure, cases)
+        if outcomes is None:
+            outcomes = solve()
+            self.blocks.save(outcomes)
+        self.announcer.report(outcomes)
+        return outcomes
+
+    def _solve_references(self, cases: list[Case], shown: set[str]) -> list[Outcome]:
+        """Return the outcomes of the reference, with all solutions, to compare closures to them.
+
+        One case is solved at a time so that its seconds are its own.
+        """
+        results = [self._reference(case, distribution=case.name in shown) for case in cases]
+        return [
+            judge(case, REFERENCE, result, result, keep=True)
+            for case, result in zip(cases, results, strict=True)
+        ]
+
+    def _solve(
+        self, spec: str, cases: list[Case], references: list[Result], shown: set[str]
+    ) -> list[Outcome]:
+        """Return the outcomes of a closure, which solves all cases at once."""
+        results = self._batch(self.closures[spec], [case.state for case in cases])
+        return [
+            judge(case, spec, result, reference, keep=case.name in shown)
+            for case, result, reference in zip(cases, results, references, strict=True)
+        ]
 
     def _reference(self, case: Case, distribution: bool) -> Result:
-        """Solve with the kinetic equation, one case at a time so that its seconds are its own."""
+        """Solve with the kinetic equation."""
         try:
             solution = run(self.config.reference(case, distribution))
         except NonPhysicalState as failure:
             return failure
-        finally:
-            self.announcer.advance()
         return self._at_shown_times(solution)
-
-    def _solutions(
-        self, cases: list[Case], references: list[Result]
-    ) -> Iterator[tuple[str, list[Result]]]:
-        """Yield the solutions of the reference, and of each closure, which solves all at once."""
-        yield REFERENCE, references
-        for spec, closure in self.closures.items():
-            yield spec, self._batch(closure, [case.state for case in cases])
-            self.announcer.advance(len(cases))
 
     def _batch(self, closure: Closure, states: list[InitialState]) -> list[Result]:
         config = self.config
@@ -251,6 +281,18 @@ class _Runner:
             reached = [i for i in shown if i < result.solution.sizes["time"]]
             result.solution = result.solution.isel(time=reached)
         return result
+
+
+def _unseen(outcome: Outcome) -> Outcome:
+    """Return an outcome without its solution."""
+    return replace(outcome, solution=None)
+
+
+def _result(outcome: Outcome) -> Result:
+    """Return the solution that an outcome keeps, or the reason why it has none."""
+    if outcome.solution is None or outcome.reason is not None:
+        return ArithmeticError(outcome.reason)
+    return outcome.solution
 
 
 def judge(

@@ -13,6 +13,7 @@ import xarray as xr
 from fake_closures import SMALL, failing_batch, fake_batch, infinite_batch, kinetic_at
 
 from closures import comparison
+from closures.blocks import identify
 from closures.comparison import CompareConfig, compare, judge, showcases
 from closures.metrics import FIELDS, errors, mean_error, relative_l2
 from closures.outcomes import REFERENCE, Case, Comparison
@@ -68,7 +69,8 @@ def test_solutions_that_cannot_be_compared_are_refused() -> None:
 def run(
     folder: Path, monkeypatch: pytest.MonkeyPatch, batch: Any = fake_batch, **changes: Any
 ) -> Comparison:
-    """Compare without drawing."""
+    """Compare without drawing and without measuring what closures keep."""
+    monkeypatch.setattr(comparison, "structure", lambda _: {}, raising=False)
     monkeypatch.setattr(comparison, "run_batch", batch)
     monkeypatch.setattr(comparison, "write_report", lambda _: None)
     return compare(SMALL | changes, folder, progress=False)
@@ -195,6 +197,98 @@ def test_the_same_configuration_gives_the_same_metrics(
     run(first, monkeypatch)
     run(second, monkeypatch)
     assert timeless(read(first)) == timeless(read(second))
+
+
+def stopping_batch(closures: list[str], limit: int) -> Any:
+    """Return a `run_batch` that is interrupted after `limit` calls; it lists the closures."""
+
+    def batch(closure: Any, *states: Any, **options: Any) -> Any:
+        if len(closures) == limit:
+            raise KeyboardInterrupt
+        closures.append(closure.name)
+        return fake_batch(closure, *states, **options)
+
+    return batch
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3, 5])
+def test_a_killed_comparison_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """Three closures in two families: `limit` of six batches are solved before the kill."""
+    run(tmp_path / "straight", monkeypatch)
+    folder, before, after = tmp_path / "killed", [], []
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, monkeypatch, stopping_batch(before, limit))
+    assert not (folder / "metrics.json").exists()
+    resumed = run(folder, monkeypatch, stopping_batch(after, 6))
+    assert [*before, *after] == ["euler", "hermite", "entropy"] * 2
+    assert timeless(read(folder)) == timeless(read(tmp_path / "straight"))
+    assert [path.name for path in folder.iterdir()] == ["metrics.json"]
+    straight = run(tmp_path / "straight", monkeypatch)
+    for one, other in zip(resumed.outcomes, straight.outcomes, strict=True):
+        assert (one.solution is None) == (other.solution is None)
+        assert one.failed_at == other.failed_at
+        if one.solution is not None:
+            xr.testing.assert_equal(one.solution, other.solution)
+
+
+def solved_again(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> int:
+    """Kill a comparison after four of six batches; return how many the next one solves."""
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, monkeypatch, stopping_batch([], 4))
+    closures: list[str] = []
+    run(folder, monkeypatch, stopping_batch(closures, 6), **changes)
+    return len(closures)
+
+
+def test_what_another_comparison_left_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert solved_again(tmp_path / "same", monkeypatch) == 2
+    assert solved_again(tmp_path / "cells", monkeypatch, cells=16) == 6
+    with monkeypatch.context() as patched:
+        killed = tmp_path / "version"
+        with pytest.raises(KeyboardInterrupt):
+            run(killed, patched, stopping_batch([], 4))
+        patched.setattr("kinetic.output.package_version", lambda: "next")
+        closures: list[str] = []
+        run(killed, patched, stopping_batch(closures, 6))
+    assert len(closures) == 6
+
+
+def test_a_model_that_changes_is_compared_anew(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    found = set()
+    for content in ("1", "2"):
+        (model / "model.json").write_text(content)
+        found.add(identify({}, [str(model)]))
+    assert len(found | {identify({}, [str(model)])}) == 2
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "{}", '[{"case": "wave-900000"}]'])
+def test_a_damaged_block_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, monkeypatch, stopping_batch([], 4))
+    for record in tmp_path.rglob("outcomes.json"):
+        record.write_text(damage)
+    closures: list[str] = []
+    run(tmp_path, monkeypatch, stopping_batch(closures, 6))
+    assert len(closures) == 6
+
+
+def test_figures_of_an_earlier_comparison_do_not_survive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    for name in ("case-wave-1.png", "case-wave-1.pdf", "notes.txt"):
+        (figures / name).touch()
+    run(tmp_path, monkeypatch)
+    assert [path.name for path in figures.iterdir()] == ["notes.txt"]
 
 
 def test_progress_is_told_line_by_line_where_there_is_no_terminal(
