@@ -28,6 +28,7 @@ from closures.metrics import errors
 from closures.outcomes import REFERENCE, Case, Comparison, Outcome, percent, summarise
 from closures.report.page import write_report
 from closures.solution import run_batch
+from closures.structure import structure
 from kinetic.collisions import BGK
 from kinetic.config import FAMILIES, OutputConfig, Physics, ProblemConfig, SolveConfig, seed
 from kinetic.errors import InvalidInput, NonPhysicalState
@@ -120,8 +121,9 @@ def compare(
     blocks = Blocks(Path(folder), identify(config.to_mapping(), closures))
     runner = _Runner(config, closures, _Announcer(progress), blocks)
     outcomes = tuple(runner.outcomes())
+    kept = {spec: structure(closure) for spec, closure in closures.items()}
     threads = torch.get_num_threads()
-    comparison = Comparison(Path(folder), config.to_mapping(), closures, outcomes, threads)
+    comparison = Comparison(Path(folder), config.to_mapping(), closures, outcomes, threads, kept)
     comparison.folder.mkdir(parents=True, exist_ok=True)
     comparison.write()
     _remove_figures(comparison.folder)

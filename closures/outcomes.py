@@ -10,6 +10,12 @@ metrics.json is strict JSON and, but for seconds, a pure function of the configu
                  {density, momentum, energy}, fractions; the reason is there only if failed
     summary      {closure: {family: {density, momentum, energy, seconds, failed, cases}}}, the means
                  over the cases that did not fail, null if all did
+    decades      {closure: {family: [{from, to, density, momentum, energy, failed, cases}]}}: the
+                 same means over the cases with from <= knudsen < to, decades without a case left
+                 out; only of families whose Knudsen number is constant in x
+    structure    {closure: {property: {value, passes}}}: which properties of the kinetic equation a
+                 closure keeps, by the names of `closures.structure`, where each value is explained;
+                 null if it could not be measured
 
 The reference is among the closures as ``kinetic``, with errors zero, for its seconds.
 """
@@ -17,6 +23,7 @@ The reference is among the closures as ``kinetic``, with errors zero, for its se
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +36,7 @@ import xarray as xr
 
 from closures.closure import Closure
 from closures.metrics import FIELDS, mean_error
+from closures.structure import Finding
 from kinetic.output import package_version
 from kinetic.problems import InitialState
 
@@ -111,6 +119,21 @@ def summarise(outcomes: Sequence[Outcome]) -> Summary:
     return means | {"seconds": seconds} | counts
 
 
+def by_decade(outcomes: Sequence[Outcome]) -> list[Summary]:
+    """Return the summary, without seconds, of each decade [from, to) of a constant eps."""
+    members: dict[int, list[Outcome]] = {}
+    for one in outcomes:
+        if one.case.knudsen is not None:
+            members.setdefault(math.floor(math.log10(one.case.knudsen)), []).append(one)
+    found: list[Summary] = []
+    for decade in sorted(members):
+        summary = summarise(members[decade])
+        del summary["seconds"]
+        summary |= {"from": float(f"1e{decade}"), "to": float(f"1e{decade + 1}")}
+        found.append(summary)
+    return found
+
+
 def _mean(values: Iterable[float]) -> float | None:
     listed = list(values)
     return fmean(listed) if listed else None
@@ -126,6 +149,7 @@ class Comparison:
         closures: the closures compared, by their names in the configuration.
         outcomes: family by family, the reference first in each, its cases by seed.
         threads: how many the batch of a closure may use.
+        structure: what each closure keeps of the structure of the kinetic equation.
     """
 
     folder: Path
@@ -133,6 +157,7 @@ class Comparison:
     closures: Mapping[str, Closure]
     outcomes: tuple[Outcome, ...]
     threads: int
+    structure: Mapping[str, Mapping[str, Finding]]
 
     def __str__(self) -> str:
         return f"{self.folder / 'report.html'} ({', '.join(map(self._total, self.closures))})"
@@ -158,6 +183,17 @@ class Comparison:
             for closure in (REFERENCE, *self.closures)
         }
 
+    def decades(self) -> dict[str, dict[str, list[Summary]]]:
+        """Return closure -> family -> mean errors of each decade, where eps is constant in x."""
+        found = {
+            closure: {family: by_decade(self.of(closure, family)) for family in self.families}
+            for closure in self.closures
+        }
+        return {
+            closure: {family: decades for family, decades in families.items() if decades}
+            for closure, families in found.items()
+        }
+
     def metrics(self) -> dict[str, Any]:
         """Return the contents of metrics.json."""
         return {
@@ -172,6 +208,11 @@ class Comparison:
             },
             "cases": [outcome.record() for outcome in self.outcomes],
             "summary": self.summary(),
+            "decades": self.decades(),
+            "structure": {
+                closure: {name: finding.record() for name, finding in findings.items()}
+                for closure, findings in self.structure.items()
+            },
         }
 
     def write(self) -> Path:

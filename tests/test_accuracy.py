@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_closures import SMALL, fake_batch
+from fake_closures import SMALL, fake_batch, fake_structure
 
 from closures import comparison
 from closures.comparison import CompareConfig, compare
@@ -22,6 +22,7 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Metrics of a small comparison in which hermite-3 fails once a family."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "run_batch", fake_batch)
+        patch.setattr(comparison, "structure", fake_structure)
         patch.setattr(comparison, "write_report", lambda _: None)
         return compare(SMALL, tmp_path_factory.mktemp("accuracy"), progress=False).metrics()
 

@@ -10,15 +10,29 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from fake_closures import SMALL, failing_batch, fake_batch, infinite_batch, kinetic_at
+from fake_closures import (
+    SMALL,
+    failing_batch,
+    fake_batch,
+    fake_structure,
+    infinite_batch,
+    kinetic_at,
+)
 
 from closures import comparison
 from closures.blocks import identify
 from closures.comparison import CompareConfig, compare, judge, showcases
 from closures.metrics import FIELDS, errors, mean_error, relative_l2
-from closures.outcomes import REFERENCE, Case, Comparison
+from closures.outcomes import REFERENCE, Case, Comparison, Outcome, by_decade
+from closures.structure import PROPERTIES
 from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.problems import problem
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not measure the structure of the closures."""
+    monkeypatch.setattr(comparison, "structure", fake_structure)
 
 
 def solution(density: Any, velocity: Any, energy: Any, end: float = 0.1) -> xr.Dataset:
@@ -70,7 +84,6 @@ def run(
     folder: Path, monkeypatch: pytest.MonkeyPatch, batch: Any = fake_batch, **changes: Any
 ) -> Comparison:
     """Compare without drawing and without measuring what closures keep."""
-    monkeypatch.setattr(comparison, "structure", lambda _: {}, raising=False)
     monkeypatch.setattr(comparison, "run_batch", batch)
     monkeypatch.setattr(comparison, "write_report", lambda _: None)
     return compare(SMALL | changes, folder, progress=False)
@@ -139,6 +152,42 @@ def test_a_failure_is_counted_with_its_reason_and_stops_nothing(metrics: dict[st
     ]
     assert (summary["failed"], summary["cases"]) == (1, 2)
     assert {name: summary[name] for name in FIELDS} == left["errors"]
+
+
+def test_decades_hold_the_means_of_their_cases(metrics: dict[str, Any]) -> None:
+    for closure, families in metrics["decades"].items():
+        assert list(families) == ["wave"]  # the Knudsen number of transition varies in x
+        spans = [(one["from"], one["to"]) for one in families["wave"]]
+        assert spans == sorted(spans)
+        assert all(end == pytest.approx(10 * begin) for begin, end in spans)
+        assert sum(one["cases"] for one in families["wave"]) == 2
+        for one in families["wave"]:
+            own = [
+                case
+                for case in metrics["cases"]
+                if (case["closure"], case["family"]) == (closure, "wave")
+                and one["from"] <= case["knudsen"] < one["to"]
+            ]
+            good = [case["errors"] for case in own if case["errors"] is not None]
+            assert (one["cases"], one["failed"]) == (len(own), len(own) - len(good))
+            for name in FIELDS:
+                mean = np.mean([errors[name] for errors in good]) if good else None
+                assert one[name] == (mean if mean is None else pytest.approx(mean, rel=1e-14))
+
+
+def test_a_decade_holds_its_lower_end() -> None:
+    cases = [case("wave", i, eps) for i, eps in enumerate((1e-3, 2e-3, 1e-2, 1.0, 10.0))]
+    found = by_decade([Outcome(one, "euler", dict.fromkeys(FIELDS, 0.1), 1.0) for one in cases])
+    spans = [(one["from"], one["to"], one["cases"]) for one in found]
+    assert spans == [(1e-3, 1e-2, 2), (1e-2, 0.1, 1), (1.0, 10.0, 1), (10.0, 100.0, 1)]
+    assert by_decade([Outcome(case("transition", 0, None), "euler", None, None, "lost")]) == []
+
+
+def test_the_structure_of_every_closure_is_stated(metrics: dict[str, Any]) -> None:
+    assert set(metrics["structure"]) == {"euler", "hermite-3", "entropy"}
+    assert metrics["structure"]["hermite-3"]["positivity"] == {"value": -0.25, "passes": False}
+    assert metrics["structure"]["hermite-3"]["entropy"] == {"value": None, "passes": False}
+    assert all(set(kept) == set(PROPERTIES) for kept in metrics["structure"].values())
 
 
 def test_the_summary_holds_means(metrics: dict[str, Any]) -> None:

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fake_closures import SMALL, fake_batch
+from fake_closures import SMALL, fake_batch, fake_structure
 
 import kinetic
 from closures import comparison
 from closures.comparison import compare
 from closures.library import LearnedClosure, parse
-from closures.outcomes import REFERENCE, Comparison
+from closures.metrics import FIELDS
+from closures.outcomes import REFERENCE, Case, Comparison, Outcome, overall
 from closures.report.figures import (
     decade_medians,
     error_figure,
@@ -25,12 +26,15 @@ from closures.report.figures import (
     training_figure,
     whole_decades,
 )
+from closures.report.hierarchy import hierarchies, hierarchy_figure
 from closures.report.page import labels, showcases
 from closures.report.profiles import profiles
 from closures.report.reconstruction import reconstruct, samples
 from closures.report.style import PALETTE, Drawing, blank, looks, settings
-from closures.report.tables import flat, number
+from closures.report.tables import PROPERTY_NOTES, decade_rows, flat, number, scientific
+from closures.structure import PROPERTIES
 from kinetic.moments import moments_of
+from kinetic.problems import problem
 from kinetic.velocity import VelocityGrid
 
 HISTORY = {"step": [0, 10, 20], "train": [0.3, 0.2, 0.1], "validation": [0.4, 0.3, 0.2]}
@@ -73,6 +77,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     """A small comparison with its report."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "run_batch", fake_batch)
+        patch.setattr(comparison, "structure", fake_structure)
         patch.setattr(comparison, "parse", with_history)
         return compare(SMALL, tmp_path_factory.mktemp("comparison"), progress=False)
 
@@ -131,7 +136,91 @@ def test_the_tables_state_the_summary(compared: Comparison, text: str) -> None:
             momentum = family["momentum"]
             assert momentum is not None, closure
             assert f"<td>{number(100 * momentum)}</td>" in text
-    assert text.count("1 of 2 failed") == 4  # in two tables, for two families
+    tables = text[: text.index('<table id="decades">')]
+    assert tables.count("1 of 2 failed") == 4  # in two tables, for two families
+
+
+def test_the_table_of_structure_says_what_was_found(text: str) -> None:
+    table = text[text.index('<table id="kept">') : text.index('<dl class="notes">')]
+    assert (table.count("✓"), table.count("✗")) == (3 * len(PROPERTIES) - 2, 2)
+    rows = dict(
+        zip(("Euler", "Hermite, K = 3", "entropy, K = 6"), table.split("<tr>")[2:], strict=True)
+    )
+    assert all(name in row for name, row in rows.items())
+    assert '−0.25</span> <span class="lost">' in rows["Hermite, K = 3"]
+    assert '–</span> <span class="lost">' in rows["Hermite, K = 3"]
+    assert '−1.5·10⁻⁶</span> <span class="kept">' in rows["Euler"]
+
+
+def test_every_property_is_explained() -> None:
+    assert list(PROPERTY_NOTES) == list(PROPERTIES)
+
+
+def with_errors(error: float, eps: float, closure: str, number: int) -> Outcome:
+    """Make an outcome with one error in all fields."""
+    state = problem("wave", seed=number, knudsen=eps, cells=4)
+    return Outcome(Case("wave", number, state), closure, dict.fromkeys(FIELDS, error), 0.1)
+
+
+def test_a_decade_that_is_worse_than_twice_the_mean_is_marked(compared: Comparison) -> None:
+    errors = {2e-3: 0.01, 3e-3: 0.01, 0.2: 0.02, 2.0: 0.2}
+    outcomes = tuple(
+        with_errors(error, eps, closure, i)
+        for closure in (REFERENCE, "euler")
+        for i, (eps, error) in enumerate(errors.items())
+    )
+    closures = {"euler": compared.closures["euler"]}
+    found = decade_rows(replace(compared, outcomes=outcomes, closures=closures))
+    spans, rows = found["wave"]
+    assert spans == ["0.001 – 0.01", "0.1 – 1", "1 – 10"]
+    # The mean of the family is 6 %.
+    assert [(one.mean, one.worse) for one in rows["euler"]] == [
+        ("1.0", False),
+        ("2.0", False),
+        ("20", True),
+    ]
+
+
+def test_the_table_of_decades_states_them(compared: Comparison, text: str) -> None:
+    table = text[text.index('<table id="decades">') : text.index('<section id="structure">')]
+    for families in compared.decades().values():
+        for one in families["wave"]:
+            assert f"{one['from']:g} – {one['to']:g}" in table
+            mean = overall(one)
+            assert mean is None or f"{number(100 * mean)}</td>" in table
+    assert "transition" not in table
+
+
+def test_closures_of_one_name_are_joined_by_their_moments(compared: Comparison) -> None:
+    specs = {"entropy-9": 9, "entropy-6": 6, "euler": 0, "hermite-3": 3}
+    closures = {spec: parse(spec) for spec in specs}
+    errors = {"entropy-9": 0.01, "entropy-6": 0.02, "euler": 0.3, "hermite-3": 0.1, REFERENCE: 0.0}
+    outcomes = [
+        replace(with_errors(error, 0.1, spec, 0), seconds=1.0 / (1.0 + error))
+        for spec, error in errors.items()
+    ]
+    lost = replace(outcomes[1], errors=None, reason="lost", case=with_errors(0, 1, "", 1).case)
+    made = replace(compared, closures=closures, outcomes=(*outcomes, lost))
+    assert hierarchies(made) == {"entropy": ["entropy-6", "entropy-9"]}
+    with settings():
+        upper, lower = hierarchy_figure(made, looks(labels(closures))).figure.axes
+    joined = [line for line in upper.lines if len(line.get_xdata()) == 2]
+    assert [list(line.get_xdata()) for line in joined] == [[6, 9]]
+    assert [list(line.get_ydata()) for line in joined] == [pytest.approx([0.02, 0.01])]
+    marks = {line.get_xdata()[0]: line for line in upper.lines if line.get_marker() == "o"}
+    assert {K: marks[K].get_ydata()[0] for K in marks} == pytest.approx(
+        {specs[spec]: error for spec, error in errors.items() if spec != REFERENCE}
+    )
+    hollow = [K for K, mark in marks.items() if mark.get_markerfacecolor() == "white"]
+    assert hollow == [6]
+    times = [line.get_xdata()[0] for line in lower.lines if line.get_marker() == "o"]
+    expected = [1e3 / (1.0 + errors[spec]) for spec in closures]
+    assert times == pytest.approx(expected)
+
+
+def test_the_hierarchy_is_drawn_where_there_is_one(compared: Comparison, page: Page) -> None:
+    assert hierarchies(compared) == {}
+    assert "figure-hierarchy" not in page.ids
 
 
 def test_failures_are_listed_with_their_reason(text: str) -> None:
@@ -296,6 +385,21 @@ def test_what_has_no_reconstruction_is_left_out() -> None:
         solution.isel(time=-1),
     )
     assert np.isnan(f_hat).all(axis=1).tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (0.32, "0.32"),
+        (-0.0043, "−4.3·10⁻³"),
+        (-1.8e-6, "−1.8·10⁻⁶"),
+        (2e-15, "2.0·10⁻¹⁵"),
+        (0.0, "0"),
+        (1e-305, "0"),
+    ],
+)
+def test_small_values_are_written_with_powers_of_ten(value: float, written: str) -> None:
+    assert scientific(value) == written
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,18 @@ from closures.closure import Closure
 from closures.library import LearnedClosure
 from closures.outcomes import REFERENCE, Comparison, Outcome, versions
 from closures.report.figures import error_figure, features_figure, training_figure
+from closures.report.hierarchy import hierarchies, hierarchy_figure
 from closures.report.profiles import Showcase, distributions, profiles
 from closures.report.reconstruction import samples
 from closures.report.style import Drawing, Look, looks, settings
-from closures.report.tables import accuracy, flat
+from closures.report.tables import (
+    PROPERTY_NOTES,
+    WORSE,
+    accuracy,
+    decade_rows,
+    flat,
+    structure_rows,
+)
 from kinetic.config import seed_range
 from kinetic.output import package_version
 
@@ -27,6 +35,8 @@ TITLES = {
     "euler": "Euler",
     "navier_stokes": "Navier–Stokes",
     "hermite": "Hermite",
+    "maxent": "maxent",
+    "maxent_truncated": "maxent, truncated",
     "entropy": "entropy",
 }
 
@@ -75,6 +85,9 @@ def sections(comparison: Comparison, appearance: Mapping[str, Look]) -> Iterator
     yield Section(
         "errors", "Error and Knudsen number", text, [error_figure(comparison, appearance)]
     )
+    text = "What more moments bring, and what they cost."
+    drawings = [hierarchy_figure(comparison, appearance)] if hierarchies(comparison) else []
+    yield Section("hierarchy", "Moments and cost", text, drawings)
     text = "Cases at several Knudsen numbers: the fields in time, and the distribution at the end."
     drawings = [
         one for show in showcases(comparison) for one in _case(show, comparison, appearance)
@@ -135,13 +148,17 @@ def _render(
     return environment.get_template(TEMPLATE).render(
         closures=list(comparison.closures),
         configuration=dict(flat(comparison.configuration)),
+        decades=decade_rows(comparison),
         end=f"{comparison.configuration['time']['end']:g}",
         facts=_facts(comparison),
         failures=[one for one in comparison.outcomes if one.failed],
         looks=appearance,
         parts=[part for part in parts if part["svgs"]],
+        properties=PROPERTY_NOTES,
+        structure=structure_rows(comparison),
         tables=accuracy(comparison),
         threads=comparison.threads,
+        worse=f"{WORSE:g}",
         versions={"kinetic-closures": package_version()} | versions(),
     )
 

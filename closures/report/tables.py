@@ -9,8 +9,25 @@ from typing import Any
 
 from closures.metrics import FIELDS
 from closures.outcomes import REFERENCE, Comparison, Summary, overall
+from closures.structure import PROPERTIES, Finding
 
 NONE = "–"
+TINY = 1e-300
+
+WORSE = 2.0
+"""A decade is marked where the error is this many times the mean of the family."""
+
+PROPERTY_NOTES = {
+    "realizability": "Every gas has a reconstruction f̂: the share of random gases without one.",
+    "positivity": "f̂ > 0: its least value times √T/ρ (a number below 1e-300 is shown as 0).",
+    "equilibrium": "A uniform gas stays: the largest relative change of ρ, ρu, E.",
+    "reflection": "A mirrored gas has the mirrored solution: the largest relative difference.",
+    "hyperbolicity": "The flux Jacobian in the local frame has real eigenvalues: the largest "
+    "imaginary part, relative to the fastest speed.",
+    "entropy": "∫∫ f̂ log f̂ dv dx does not increase in a step of a periodic gas: the largest "
+    "increase per mass; a dash where f̂ is negative and has none.",
+}
+"""What each property of `closures.structure` says, and what its value is."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +84,73 @@ def _row(closure: str, family: Mapping[str, Summary]) -> Row:
         NONE if not seconds or base is None else f"{number(base / seconds)} ×",
         bool(means) and min(means, key=means.__getitem__) == closure,
     )
+
+
+@dataclass(frozen=True)
+class Decade:
+    """The mean error of a closure in a decade of eps, in percent, and whether it stands out."""
+
+    mean: str
+    failed: int
+    cases: int
+    worse: bool
+
+
+def decade_rows(comparison: Comparison) -> dict[str, tuple[list[str], dict[str, list[Decade]]]]:
+    """Return for each family of constant eps its decades, and the rows closure -> entries."""
+    summary, decades = comparison.summary(), comparison.decades()
+    found = {}
+    for family in comparison.families:
+        rows = {
+            closure: [_decade(one, summary[closure][family]) for one in families[family]]
+            for closure, families in decades.items()
+            if family in families
+        }
+        if rows:
+            first = next(iter(decades.values()))[family]
+            found[family] = [f"{one['from']:g} – {one['to']:g}" for one in first], rows
+    return found
+
+
+def _decade(own: Summary, family: Summary) -> Decade:
+    mean, usual = overall(own), overall(family)
+    worse = mean is not None and usual is not None and mean > WORSE * usual
+    return Decade(percent(mean), int(own["failed"] or 0), int(own["cases"] or 0), worse)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Whether a closure has a property, and the value that was measured."""
+
+    passes: bool
+    value: str
+
+
+def structure_rows(comparison: Comparison) -> dict[str, list[Kept]]:
+    """Return closure -> one entry for each of `PROPERTIES`."""
+    return {
+        closure: [_kept(findings[name]) for name in PROPERTIES]
+        for closure, findings in comparison.structure.items()
+    }
+
+
+def _kept(finding: Finding) -> Kept:
+    return Kept(finding.passes, NONE if finding.value is None else scientific(finding.value))
+
+
+def scientific(value: float) -> str:
+    """Return a number with two digits, times a power of ten unless it is near one.
+
+    >>> [scientific(value) for value in (0.32, -1.8e-6, 1e-310)]
+    ['0.32', '−1.8·10⁻⁶', '0']
+    """
+    if abs(value) < TINY:
+        return "0"
+    if 0.01 <= abs(value) < 100.0:
+        return f"{value:.2g}".replace("-", "−")
+    digits, _, power = f"{value:.1e}".partition("e")
+    exponent = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{digits}·10{exponent}".replace("-", "−")
 
 
 def percent(fraction: float | None) -> str:
