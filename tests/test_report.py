@@ -287,6 +287,8 @@ def test_every_closure_has_one_colour_and_no_two_share_a_line() -> None:
     appearance = looks({str(i): str(i) for i in range(3 * len(PALETTE))})
     lines = [(look.color, str(look.dash)) for look in appearance.values()]
     assert len(set(lines)) == len(lines)
+    borders = {look.border for look in appearance.values()}
+    assert borders == {"solid", "dashed", "dotted"}
     assert appearance[REFERENCE].color not in PALETTE
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from closures.outcomes import REFERENCE, Comparison, Summary, overall
-from closures.report.style import INK, REFERENCE_GREY, Drawing, Look, blank, legend
+from closures.report.style import DASHES, REFERENCE_GREY, Drawing, Look, blank, legend
 
 JOIN = "#8A8F98"
+MARKERS = ("o", "s", "^")
+"""One for each of `DASHES`: closures that share a colour differ in it."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,8 @@ def _join(axis: Axes, points: list[Point], horizontal: str) -> None:
 
 
 def _mark(axis: Axes, point: Point, horizontal: str, look: Look) -> None:
-    fill = "white" if point.failed else look.color
-    axis.plot(
-        getattr(point, horizontal), point.error, marker="o", ms=6.5, mew=1.5, ls="", zorder=2,
-        color=look.color, markerfacecolor=fill,
-    )  # fmt: skip
+    options = _marker(look) | ({"markerfacecolor": "white"} if point.failed else {})
+    axis.plot(getattr(point, horizontal), point.error, zorder=2, **options)
 
 
 def _reference(axis: Axes, summary: Summary) -> None:
@@ -101,6 +101,9 @@ def _reference(axis: Axes, summary: Summary) -> None:
 
 
 def _handle(look: Look) -> Line2D:
-    return Line2D(
-        [], [], color=look.color, marker="o", ms=6.5, ls="", label=look.label, mec=INK, mew=0
-    )
+    return Line2D([], [], label=look.label, **_marker(look))
+
+
+def _marker(look: Look) -> dict[str, Any]:
+    marker = MARKERS[DASHES.index(look.dash)]
+    return {"color": look.color, "marker": marker, "ms": 6.5, "mew": 1.5, "ls": ""}

@@ -23,6 +23,7 @@ from closures.outcomes import REFERENCE
 #: (M. Okabe and K. Ito, Color Universal Design, 2008).
 PALETTE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", (0, (4, 1.2)), (0, (1.5, 1)))
+BORDERS = ("solid", "dashed", "dotted")
 INK = "#222222"
 REFERENCE_GREY = "#B9BDC3"
 
@@ -78,6 +79,11 @@ class Look:
     color: str
     dash: Any = "-"
     width: float = 1.3
+
+    @property
+    def border(self) -> str:
+        """The dash as a style of a border in the page."""
+        return BORDERS[DASHES.index(self.dash)]
 
     def line(self, **changes: Any) -> dict[str, Any]:
         """Return the keyword arguments of `Axes.plot`."""
