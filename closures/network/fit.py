@@ -1,6 +1,12 @@
-"""Training of the closure: first the autoencoder, then, with its moments fixed, F~ and G~.
+"""Training of the closure: first the moments, then, with the moments fixed, F~ and G~.
 
-The loss of the first stage is in `closures.network.autoencoder`, that of the second
+The first stage is the end-to-end training of Han, Ma, Ma and E: to the loss of the autoencoder
+(`closures.network.autoencoder`) come the errors of the fluxes in the gas's own frame, so that the
+moments are such that f and fluxes can be told from them,
+
+    loss + < [ 30 (dq/rho)^2 + |d B_0|^2 ] / [ |m - m_M|^2 + floor ] >.
+
+The loss of the second is
 
     < [ (dq/rho)^2 + |d B_0|^2 + (|dA|^2 + |d(B-B_0)|^2)/(shift^2 + log^2 width + 0.01) ]
       / [ |m - m_M|^2 + floor ] >
@@ -48,6 +54,10 @@ CHECK_EVERY = 100
 """Steps between two looks at the validation set, each of which leaves a checkpoint."""
 
 STAGES = ("autoencoder", "fluxes")
+
+WEIGHT_HEAT, WEIGHT_FLUX = 30.0, 1.0
+"""Of the fluxes in the loss of the first stage: q enters the conservation laws themselves."""
+
 SMALLEST_CHANGE = 0.01
 """Of a frame, squared, below which the error of A counts less."""
 
@@ -144,11 +154,11 @@ def _speeds(networks: Networks, samples: Samples) -> dict[str, float]:
     }
 
 
-def encode(networks: Networks, samples: Samples) -> Encoded:
-    """The moments of samples; differentiable in w."""
-    m = (samples.f * samples.h) @ networks.moments(samples.c)
-    w = networks.moments(trapezoid(EXTENT, NODES)[0]) if networks.kind.fixed else m
-    return networks.encoded(m, samples.u, samples.T.sqrt(), w)
+def encode(networks: Networks, samples: Samples, w: Tensor | None = None) -> Encoded:
+    """The moments of samples, of the w (n', K) at their nodes if it is known; differentiable."""
+    m = (samples.f * samples.h) @ (networks.moments(samples.c) if w is None else w)
+    of_nodes = networks.moments(trapezoid(EXTENT, NODES)[0]) if networks.kind.fixed else m
+    return networks.encoded(m, samples.u, samples.T.sqrt(), of_nodes)
 
 
 class _Autoencoder:
@@ -156,31 +166,38 @@ class _Autoencoder:
 
     def __init__(self, networks: Networks, floor: float) -> None:
         self.networks, self.floor = networks, floor
-        self.parameters = [
-            *networks.moments.parameters(),
-            *networks.decoder.parameters(),
-        ]
+        fluxes = networks.fluxes
+        trained = (networks.moments, networks.decoder, fluxes.of_heat, fluxes.of_flux)
+        self.parameters = [parameter for part in trained for parameter in part.parameters()]
 
     def start(self, samples: Samples) -> None:
-        """Set the scale of the moments of the untrained w."""
+        """Set the scales of the moments of the untrained w."""
         with torch.no_grad():
-            self.networks.decoder.scale.copy_(encode(self.networks, samples).m.std(0))
+            scale = encode(self.networks, samples).m.std(0)
+        self.networks.decoder.scale.copy_(scale)
+        self.networks.fluxes.scale.copy_(scale)
 
     def prepare(self, samples: Samples) -> Samples:
         """The samples as they are."""
         return samples
 
     def __call__(self, samples: Samples) -> Tensor:
-        state = encode(self.networks, samples)
-        return loss(
-            self.networks.decoder,
-            state,
-            samples.f,
-            samples.maxwellian,
-            samples.c,
-            samples.h,
-            self.floor,
-        )
+        w = self.networks.moments(samples.c)
+        state = encode(self.networks, samples, w)
+        f, M, c, h = samples.f, samples.maxwellian, samples.c, samples.h
+        of_f = loss(self.networks.decoder, state, f, M, c, h, self.floor)
+        return of_f + self._of_fluxes(samples, state, w, M)
+
+    def _of_fluxes(self, samples: Samples, state: Encoded, w: Tensor, M: Tensor) -> Tensor:
+        """Relative errors, squared, of the fluxes in the gas's own frame."""
+        excess = (samples.f - M) * samples.h
+        c = samples.c - samples.u[:, None]
+        n, fluxes = state.m - state.equilibrium, self.networks.fluxes
+        q = fluxes.heat(state.m, n, samples.u, samples.T, samples.knudsen)
+        of_q = (q - 0.5 * (excess * c**3).sum(1)).square()
+        of_B = (fluxes.own(state.m, n, samples.u, samples.T) - (excess * c) @ w).square().sum(1)
+        weight = n.square().sum(1) + self.floor
+        return ((WEIGHT_HEAT * of_q + WEIGHT_FLUX * of_B) / weight).mean()
 
 
 @dataclass(frozen=True)
