@@ -17,7 +17,15 @@ from kinetic.problems import InitialState, cell_centers
 
 torch.set_num_threads(1)
 
-CLOSURES = ("euler", "navier_stokes", "hermite-3", "hermite-6", "entropy-6", "entropy-9")
+CLOSURES = (
+    "euler",
+    "navier_stokes",
+    "hermite-3",
+    "hermite-6",
+    "maxent_truncated-2",
+    "entropy-6",
+    "entropy-9",
+)
 FIELDS = ("density", "momentum", "energy")
 
 closure_of = cache(parse)

@@ -69,6 +69,9 @@ def test_shipped_closures(moments):
         ("navier_stokes", "navier_stokes", 0),
         ("hermite", "hermite", 6),
         ("hermite-3", "hermite", 3),
+        ("maxent", "maxent", 6),
+        ("maxent-4", "maxent", 4),
+        ("maxent_truncated-2", "maxent_truncated", 2),
         ("entropy", "entropy", 6),
         ("entropy-9", "entropy", 9),
         (f"hermite-{MAX_MOMENTS}", "hermite", MAX_MOMENTS),
@@ -116,7 +119,9 @@ def test_what_is_no_closure_is_refused(spec, hint):
         assert hint in str(refused(parse, spec))
 
 
-@pytest.mark.parametrize("spec", ["hermite-0", "hermite-25", "hermite-9999", "entropy-7"])
+@pytest.mark.parametrize(
+    "spec", ["hermite-0", "hermite-25", "hermite-9999", "maxent-3", "entropy-7"]
+)
 def test_numbers_of_moments_that_are_not_there(spec):
     assert refused(parse, spec).key == "closure.moments"
 
