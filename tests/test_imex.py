@@ -79,6 +79,56 @@ def test_default_keeps_its_order_in_the_limit_from_any_initial_data():
     assert observed_order(ARS222, 1e-10, 2.0, limit()) < 1.2
 
 
+def conduction(tableau, z):
+    """Return phi(z) of `kinetic.imex`: w' = 1 - w / eps is driven to w = eps, and u' = w."""
+    eps = 1.0 / z  # dt = 1
+
+    def flow(f, out):
+        out[:, 0], out[:, 1] = f[:, 1], 1.0
+
+    def relax(f, step, correction, time):
+        f[:, 1] /= (1.0 + step / eps) * (1.0 + correction / eps**2)
+
+    f = np.array([[0.0, eps]])
+    stepper = ImexStepper(tableau, flow, relax, f.shape)
+    for _ in range(50 + int(20.0 / z)):
+        before = f[0, 0]
+        stepper.step(f, 0.0, 1.0)
+    return (f[0, 0] - before) / eps
+
+
+@pytest.mark.parametrize("z", [0.1, 1.0, 10.0, 1e3, 1e5])
+@pytest.mark.parametrize("tableau", [ARS222, TABLEAUX["ars443"]], ids=lambda one: one.name)
+def test_ars_methods_conduct_heat_as_they_should(tableau, z):
+    assert conduction(tableau, z) == pytest.approx(1.0, rel=1e-9)
+
+
+def test_default_conducts_heat_as_its_docstring_says():
+    z = np.logspace(-1, 6, 57)
+    found = np.array([conduction(HSZ2, one) for one in z])
+    # Measured: 0.0720 at z = 8.5, and O(z^2) below.
+    assert np.max(np.abs(found - 1.0) / z) == pytest.approx(0.072, abs=1e-3)
+    assert np.abs(found[0] - 1.0) < 0.2 * z[0] ** 2
+    assert conduction(HSZ2, 1.0) == pytest.approx(0.960, abs=1e-3)
+    assert conduction(HSZ2, 3.0) == pytest.approx(1.093, abs=1e-3)
+    assert found[-1] == pytest.approx(0.5 / HSZ2.implicit[2][2], rel=1e-4)
+
+
+def worst_error(tableau, steps):
+    """Largest error over dt / eps from 1e-3 to 1e3, started in equilibrium."""
+    w0 = equilibrium(1.0)
+    numbers = np.logspace(-3, 3, 13) / steps
+    return max(
+        np.abs(advance(tableau, eps, steps, w0) - exact(eps, w0))[0] for eps in map(float, numbers)
+    )
+
+
+@pytest.mark.parametrize(("tableau", "order"), [(HSZ2, 1.0), (ARS222, 2.0)])
+def test_order_uniform_in_the_knudsen_number(tableau, order):
+    coarse, fine = (worst_error(tableau, steps) for steps in (40, 80))
+    assert np.log2(coarse / fine) == pytest.approx(order, abs=0.1)
+
+
 @each_tableau
 def test_driver_steps_in_the_butcher_form(tableau):
     # On f' = a f - f / eps, a = 1 / eps = 1, every stage is known from the tableaux alone.
@@ -110,6 +160,15 @@ def test_default_is_convex_up_to_the_largest_time_step_allowed():
     assert HSZ2.positivity > MAX_CFL
     assert HSZ2.positivity == pytest.approx(0.5247, abs=1e-4)
     assert ARS222.positivity == 0.0
+
+
+def test_what_follows_from_the_order_conditions_is_what_was_published():
+    explicit, implicit = HSZ2.matrices
+    found = [explicit[3, 1], explicit[3, 2], implicit[1, 1], implicit[3, 2], implicit[3, 3]]
+    # The ten digits of Hu, Shu & Zhang, section 2.6.1, as other codes hold them.
+    published = [0.3215281691, 0.6784718309, 0.6286351712, 0.0746432814, 0.4449916135]
+    assert found == pytest.approx(published, abs=1e-10)
+    assert HSZ2.correction == pytest.approx(0.2797373792, abs=1e-10)
 
 
 @pytest.mark.parametrize("index", [(1, 1), (2, 1), (3, 1), (3, 2), (3, 3)])
