@@ -1,21 +1,7 @@
-"""Training of the closure: first the moments, then, with the moments fixed, F~ and G~.
+"""Training of the closure in the two stages of `closures.network.objectives`.
 
-The first stage is the end-to-end training of Han, Ma, Ma and E: to the loss of the autoencoder
-(`closures.network.autoencoder`) come the errors of the fluxes in the gas's own frame, so that the
-moments are such that f and fluxes can be told from them,
-
-    loss + < [ 30 (dq/rho)^2 + |d B_0|^2 ] / [ |m - m_M|^2 + floor ] >.
-
-The loss of the second is
-
-    < [ (dq/rho)^2 + |d B_0|^2 + (|dA|^2 + |d(B-B_0)|^2)/(shift^2 + log^2 width + 0.01) ]
-      / [ |m - m_M|^2 + floor ] >
-
-with d the deviation of a network from its label (`closures.network.labels`) and B_0 the B of the
-gas's own frame: relative, so that the flux of a weak wave counts as much, and what changes with the
-frame is learned as a derivative, since finite volumes take differences between neighbours.
-Each stage takes `steps` steps of Adam. Same data, configuration and seed: same bits, however often
-the run was interrupted.
+Each stage takes `steps` steps of Adam at most and keeps its best on the validation data. Same data,
+configuration and seed: same bits, however often the run was interrupted.
 """
 
 from __future__ import annotations
@@ -23,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +19,19 @@ import torch
 from torch import Tensor
 
 from closures.checkpoint import Checkpoint, group, optimizer_tensors, restore_optimizer
-from closures.features import trapezoid
 from closures.learning_data import open_data
 from closures.library import ClosureConfig
 from closures.memory import keep_freed_memory
-from closures.network.autoencoder import Encoded, loss
 from closures.network.closure import Architecture, NetworkClosure, Networks
 from closures.network.files import VARIANTS, write_network
-from closures.network.labels import Labels, Samples, label, read_samples
-from closures.network.moments import EXTENT, NODES
+from closures.network.labels import Samples, read_samples
+from closures.network.objectives import (
+    FluxObjective,
+    MomentObjective,
+    Objective,
+    encode,
+    set_scales,
+)
 from closures.network.speeds import characteristic_speeds
 from closures.training import TrainOptions
 from kinetic.dataset import TrajectorySet
@@ -53,15 +43,10 @@ from kinetic.progress import ProgressBar
 CHECK_EVERY = 100
 """Steps between two looks at the validation set, each of which leaves a checkpoint."""
 
-STAGES = ("autoencoder", "fluxes")
-
-WEIGHT_HEAT, WEIGHT_FLUX = 30.0, 1.0
-"""Of the fluxes in the loss of the first stage: q enters the conservation laws themselves."""
-
-SMALLEST_CHANGE = 0.01
-"""Of a frame, squared, below which the error of A counts less."""
+STAGES = ("moments", "fluxes")
 
 SPEED_SAMPLES = 2000
+"""Samples of which the characteristic speeds are found."""
 
 
 @dataclass(frozen=True)
@@ -154,112 +139,6 @@ def _speeds(networks: Networks, samples: Samples) -> dict[str, float]:
     }
 
 
-def encode(networks: Networks, samples: Samples, w: Tensor | None = None) -> Encoded:
-    """The moments of samples, of the w (n', K) at their nodes if it is known; differentiable."""
-    m = (samples.f * samples.h) @ (networks.moments(samples.c) if w is None else w)
-    of_nodes = networks.moments(trapezoid(EXTENT, NODES)[0]) if networks.kind.fixed else m
-    return networks.encoded(m, samples.u, samples.T.sqrt(), of_nodes)
-
-
-class _Autoencoder:
-    """Stage one: w, the decoder and the entropy."""
-
-    def __init__(self, networks: Networks, floor: float) -> None:
-        self.networks, self.floor = networks, floor
-        fluxes = networks.fluxes
-        trained = (networks.moments, networks.decoder, fluxes.of_heat, fluxes.of_flux)
-        self.parameters = [parameter for part in trained for parameter in part.parameters()]
-
-    def start(self, samples: Samples) -> None:
-        """Set the scales of the moments of the untrained w."""
-        with torch.no_grad():
-            scale = encode(self.networks, samples).m.std(0)
-        self.networks.decoder.scale.copy_(scale)
-        self.networks.fluxes.scale.copy_(scale)
-
-    def prepare(self, samples: Samples) -> Samples:
-        """The samples as they are."""
-        return samples
-
-    def __call__(self, samples: Samples) -> Tensor:
-        w = self.networks.moments(samples.c)
-        state = encode(self.networks, samples, w)
-        f, M, c, h = samples.f, samples.maxwellian, samples.c, samples.h
-        of_f = loss(self.networks.decoder, state, f, M, c, h, self.floor)
-        return of_f + self._of_fluxes(samples, state, w, M)
-
-    def _of_fluxes(self, samples: Samples, state: Encoded, w: Tensor, M: Tensor) -> Tensor:
-        """Relative errors, squared, of the fluxes in the gas's own frame."""
-        excess = (samples.f - M) * samples.h
-        c = samples.c - samples.u[:, None]
-        n, fluxes = state.m - state.equilibrium, self.networks.fluxes
-        q = fluxes.heat(state.m, n, samples.u, samples.T, samples.knudsen)
-        of_q = (q - 0.5 * (excess * c**3).sum(1)).square()
-        of_B = (fluxes.own(state.m, n, samples.u, samples.T) - (excess * c) @ w).square().sum(1)
-        weight = n.square().sum(1) + self.floor
-        return ((WEIGHT_HEAT * of_q + WEIGHT_FLUX * of_B) / weight).mean()
-
-
-@dataclass(frozen=True)
-class _Labelled:
-    """Samples reduced to what the second stage needs: moments and labels."""
-
-    samples: Samples
-    state: Encoded
-    labels: Labels
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def take(self, rows: Tensor) -> _Labelled:
-        """The samples `rows`."""
-        state = Encoded(*(part[rows] for part in vars(self.state).values()))
-        return _Labelled(self.samples.take(rows), state, self.labels.take(rows))
-
-
-class _Fluxes:
-    """Stage two: F~ and G~."""
-
-    def __init__(self, networks: Networks, floor: float) -> None:
-        self.networks, self.floor = networks, floor
-        self.parameters = list(networks.fluxes.parameters())
-
-    def start(self, samples: Samples) -> None:
-        """Set the scale of the moments."""
-        with torch.no_grad():
-            self.networks.fluxes.scale.copy_(encode(self.networks, samples).m.std(0))
-
-    def prepare(self, samples: Samples) -> _Labelled:
-        """Encode, and compute the labels, a part at a time."""
-        with torch.no_grad():
-            state = encode(self.networks, samples)
-            parts = [
-                label(samples.take(rows), self.networks.moments, self.networks.kind.fixed)
-                for rows in torch.arange(len(samples)).split(2048)
-            ]
-        names = [item.name for item in fields(Labels)]
-        whole = (torch.cat([getattr(part, name) for part in parts]) for name in names)
-        reduced = Samples(samples.c, samples.f[:, :0], *(getattr(samples, n) for n in _SCALARS))
-        return _Labelled(reduced, state, Labels(*whole))
-
-    def __call__(self, data: _Labelled) -> Tensor:
-        own, labels, m = data.samples, data.labels, data.state.m
-        n = m - data.state.equilibrium
-        fluxes = self.networks.fluxes
-        heat = fluxes.heat(m, n, own.u, own.T, own.knudsen)
-        A, B = fluxes.beyond(m, n, own.u, own.T, own.shift, own.width)
-        off = fluxes.own(m, n, own.u, own.T) - labels.own
-        error = (heat - labels.heat).square() + off.square().sum(1)
-        if not self.networks.kind.fixed:
-            change = own.shift.square() + own.width.log().square() + SMALLEST_CHANGE
-            moved = (A - labels.A).square() + (B - labels.B - off).square()
-            error = error + moved.sum(1) / change
-        return (error / (n.square().sum(1) + self.floor)).mean()
-
-
-_SCALARS = ("u", "T", "shift", "width", "knudsen")
-
-
 class _Run:
     """A training run of both stages that can be stopped at any moment and gone on with."""
 
@@ -277,17 +156,20 @@ class _Run:
 
     def learn(self, data: Samples, validation: Samples, bar: ProgressBar) -> None:
         """Go on until both stages are finished, with a checkpoint at every look at `validation`."""
+        if self.stage == 0 and not self.history["step"]:
+            set_scales(self.networks, data)
         while self.stage < len(STAGES):
-            kind = (_Autoencoder, _Fluxes)[self.stage]
-            objective: Any = kind(self.networks, self.options.floor)
-            if not self.history["step"]:
-                objective.start(data)
+            objective = self._objective()
             known, held_out = objective.prepare(data), objective.prepare(validation)
             self._learn(objective, known, held_out, bar)
             self.networks.load_state_dict(self.best)
             self.stage, self.step = self.stage + 1, 0
             self._restored = {}
             self._save(None)
+
+    def _objective(self) -> Objective:
+        kind = (MomentObjective, FluxObjective)[self.stage]
+        return kind(self.networks, self.options.floor)
 
     def _learn(self, objective: Any, data: Any, validation: Any, bar: ProgressBar) -> None:
         optimizer = torch.optim.Adam(objective.parameters, self.options.learning_rate)
@@ -323,7 +205,7 @@ class _Run:
     def _update(
         self,
         step: int,
-        objective: Callable[[Any], Tensor],
+        objective: Any,
         optimizer: torch.optim.Optimizer,
         data: Any,
     ) -> float:
@@ -341,7 +223,7 @@ class _Run:
         rng = np.random.default_rng([self.options.seed, self.stage, step])
         return data.take(torch.as_tensor(rng.integers(len(data), size=self.options.batch)))
 
-    def _look(self, value: float, objective: Callable[[Any], Tensor], validation: Any) -> None:
+    def _look(self, value: float, objective: Any, validation: Any) -> None:
         with torch.no_grad():
             held_out = float(objective(validation))
         if not self.history["validation"] or held_out < min(self.history["validation"]):
