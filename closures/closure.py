@@ -23,6 +23,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from closures.dissipation import Dissipation
 from closures.dual import DualSolver
 from closures.features import INVARIANTS, Features, invariants, trapezoid, unit_maxwellian
 from closures.prior import Prior
@@ -77,6 +78,7 @@ class Closure(Protocol):
         extent: L, where f_hat ends: f_hat(v) = 0 for |v-u| > L sqrt(T).
         c: uniform nodes (n,) on [-L, L] that resolve f_hat.
         conductivity: whether heat is conducted as well, by Chapman and Enskog's law.
+        dissipation: what acts on the moments beside transport and collisions, or None.
     """
 
     @property
@@ -89,6 +91,8 @@ class Closure(Protocol):
     def c(self) -> Tensor: ...
     @property
     def conductivity(self) -> bool: ...
+    @property
+    def dissipation(self) -> Dissipation | None: ...
 
     def to(self, device: torch.device) -> Closure:
         """The same closure with its tensors on `device`."""
@@ -162,6 +166,7 @@ class MomentClosure:
         extent: L.
         nodes: number of quadrature nodes on [-L, L].
         conductivity: whether heat is conducted as well (Navier-Stokes).
+        dissipation: learned damping and diffusion of the moments.
         device: where the tensors are.
     """
 
@@ -172,6 +177,7 @@ class MomentClosure:
     extent: float = 6.0
     nodes: int = 49
     conductivity: bool = False
+    dissipation: Dissipation | None = None
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
 
     def to(self, device: torch.device) -> MomentClosure:
@@ -179,7 +185,8 @@ class MomentClosure:
             return self
         features = self.features.to(device)
         prior = None if self.prior is None else copy.deepcopy(self.prior).to(device)
-        return replace(self, features=features, prior=prior, device=device)
+        dissipation = self.dissipation and copy.deepcopy(self.dissipation).to(device)
+        return replace(self, features=features, prior=prior, dissipation=dissipation, device=device)
 
     @property
     def moments(self) -> int:

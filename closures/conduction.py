@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from closures.closure import Frame
+from closures.tridiagonal import solve_dominant
 
 GAMMA = 1.0 - 1.0 / sqrt(2.0)
 """Of the L-stable two-stage SDIRK method (Alexander, SIAM J. Numer. Anal. 14 (1977) 1006)."""
-
-NEGLIGIBLE = 1e-18
 
 Conductivity = Callable[[Tensor, Tensor], Tensor]
 """kappa(rho, T) of cells, (B, N) each."""
@@ -55,27 +54,6 @@ def conduct(U: Tensor, conductivity: Conductivity, dt: Tensor, dx: float, bounda
 def conducted_heat(kappa: Tensor, T: Tensor, dx: float, boundary: str) -> Tensor:
     """q = -kappa d_x T at the faces, (B, N+1), of kappa and T in the cells (B, N)."""
     return _flux(_conductance(kappa, dx, boundary), T)
-
-
-def solve_dominant(excess: Tensor, before: Tensor, after: Tensor, b: Tensor) -> Tensor:
-    """x of (excess + before + after)_j x_j - before_j x_(j-1) - after_j x_(j+1) = b_j, j periodic.
-
-    All (B, N), the matrix given by what is not negative: so no digit is lost, however large the
-    neighbours' weights are beside the excess. Cyclic reduction in all rows at once (Hockney and
-    Jesshope, Parallel Computers 2, 1988, sec. 5.4): each pass doubles the distance of the
-    neighbours, and in the end squares their share of the diagonal.
-    """
-    diagonal, distance = excess + before + after, 1
-    while float(((before + after) / diagonal).detach().max()) > NEGLIGIBLE:
-        # Row j + (before/diagonal of j-distance) row j-distance + the same for j+distance.
-        rows = torch.stack((excess, before, after, b)) / diagonal
-        behind, ahead = rows.roll(distance, dims=-1), rows.roll(-distance, dims=-1)
-        excess = excess + before * behind[0] + after * ahead[0]
-        b = b + before * behind[3] + after * ahead[3]
-        before, after = before * behind[1], after * ahead[2]
-        diagonal = excess + before + after
-        distance *= 2
-    return b / diagonal
 
 
 def _implicit(T: Tensor, rate: Tensor, g: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ that the particles leave:
 
     F_(j+1/2) = int_(v>0) v f_j^+ (1, v, v^2/2) dv + int_(v<0) v f_(j+1)^- (1, v, v^2/2) dv.
 
-Relaxation leaves U alone and divides m by 1 + a_ii dt nu/eps, so no time step depends on eps. U is
+Relaxation leaves U alone and divides m by 1 + a_ii dt nu/eps, so no time step depends on eps; the
+dissipation that a closure has learned (`closures.dissipation`) is part of this implicit step. U is
 conserved to round-off, as each face has one flux; a uniform state is a solution to round-off. A
 step is differentiable (torch) in U and m, and runs where `knudsen` is. Shapes: B trajectories of N
 cells are rows of one batch of M = B N cells. Everything is dimensionless.
@@ -29,6 +30,7 @@ from torch import Tensor
 
 from closures.closure import Closure, Distribution, Frame
 from closures.conduction import conduct, conducted_heat
+from closures.dissipation import dissipate
 from closures.limiters import LIMITERS
 from kinetic.collisions import BGK
 from kinetic.imex import TABLEAUX, ImexTableau
@@ -293,9 +295,28 @@ class FiniteVolume:
     def _relax(self, state: State, dt: Tensor, weight: float, correction: float) -> State:
         """Implicit relaxation of m, exact and without iteration as U does not change; decode."""
         rho, T = (field.view_as(self.knudsen) for field in (state.frame.rho, state.frame.T))
-        rate = (dt[:, None] / self._mean_free_time(rho, T)).flatten()
-        m = state.m / ((1.0 + weight * rate) * (1.0 + correction * rate**2))[:, None]
+        rate = dt[:, None] / self._mean_free_time(rho, T)
+        m = self._damp(state.m, rho, T, weight * rate, weight * dt)
+        m = m / (1.0 + correction * rate.flatten() ** 2)[:, None]
         return self.decode(state.U, m, state.theta)
+
+    def _damp(self, m: Tensor, rho: Tensor, T: Tensor, rate: Tensor, dt: Tensor) -> Tensor:
+        """m after an implicit step: collisions at `rate` dt nu/eps (B, N), and dissipation."""
+        if self.closure.dissipation is None:
+            return m / (1.0 + rate).flatten()[:, None]
+        a, d = self._dissipation
+        excess = 1.0 + rate + dt[:, None] * a
+        diffusion = dt[:, None] * rho * T * d
+        moments = m.T.reshape(a.shape)
+        new = dissipate(moments, excess, diffusion, rho, self.dx, self.boundary)
+        return new.flatten(1).T
+
+    @cached_property
+    def _dissipation(self) -> tuple[Tensor, Tensor]:
+        """Damping and diffusivity of the moments in the cells, (K, B, N) each."""
+        assert self.closure.dissipation is not None
+        a, d = self.closure.dissipation(self.knudsen)
+        return a, d
 
     def _faces(self, state: State, dt: Tensor) -> Faces:
         """Rightward particles of the left cell and leftward ones of the right cell of each face."""

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from closures.conduction import conduct, conducted_heat, solve_dominant
+from closures.conduction import conduct, conducted_heat
+from closures.tridiagonal import solve_dominant
 
 KAPPA = 0.02
 boundaries = pytest.mark.parametrize("boundary", ["periodic", "outflow"])

@@ -136,6 +136,7 @@ class NetworkClosure:
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
     extent: float = SUPPORT
     conductivity: bool = False
+    dissipation: None = None
 
     def to(self, device: torch.device) -> NetworkClosure:
         if device == self.device:
