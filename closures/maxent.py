@@ -48,9 +48,12 @@ class PolynomialDual(DualSolver):
     to the measure: at |c| = 10 that bound would cut off what piles up.
 
     Args:
+        iterations: more than `DualSolver` takes, as steps are short where the exponential of a
+            small change of theta is large at the ends.
         piled: the most of the highest moment that the ends may hold.
     """
 
+    iterations: int = 400
     regularization: float = 1e-13
     piled: float = PILED
 
