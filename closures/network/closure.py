@@ -181,6 +181,8 @@ class NetworkClosure:
 
     def equilibrium(self, frame: Frame) -> Tensor:
         """m of the Maxwellian of cells, (M, K)."""
+        if not self.networks.kind.fixed:
+            return self.w.new_zeros((len(frame.rho), self.moments))
         shift, width = relative(frame, self.seen(frame))
         return maxwellian_moments(self.w, shift, width)[0]
 
