@@ -97,37 +97,36 @@ LIMITERS: Mapping[str, Limiter] = MappingProxyType(
 def _compile(limiter: Limiter) -> Callable[..., None]:
     """Return the kernel of free transport that reconstructs with `limiter`."""
 
-    @register_jitable
-    def sweep(f, cells, begin, end, rate, bound, faces, out):  # type: ignore[no-untyped-def]
-        """Do the nodes from `begin` to `end`, whose flow meets `cells` in this order."""
-        for i in range(cells.size - 5):
-            c0, c1, c2, c3, c4 = cells[i], cells[i + 1], cells[i + 2], cells[i + 3], cells[i + 4]
-            upstream, face = np.uint64((i + 1) % 2), np.uint64(i % 2)
-            for k in range(begin, end):
-                behind, ahead = f[c2, k] - f[c1, k], f[c3, k] - f[c2, k]
-                d_behind = behind - (f[c1, k] - f[c0, k])
-                d_ahead = (f[c4, k] - f[c3, k]) - ahead
-                value = f[c2, k] + limiter(behind, ahead, d_behind, d_ahead)
-                faces[face, k] = max(0.0, min(value, bound[k] * f[c2, k]))
-            if i > 0:
-                for k in range(begin, end):
-                    out[c2, k] = rate[k] * (faces[upstream, k] - faces[face, k])
-
-    def transport(f, rows, split, rate, bound, faces, out):  # type: ignore[no-untyped-def]
+    def transport(f, order, split, rate, bound, faces, out):  # type: ignore[no-untyped-def]
         """Write |v| (f_(j-1/2) - f_(j+1/2)) / dx into `out`, upstream minus downstream face.
 
         Args:
             f, out: arrays of shape (cells, points).
-            rows: indices of the cells, three ghosts before and after them included.
-            split: the first node with v >= 0.
+            order: indices of the cells, with three ghosts before and after, in the order in which
+                the flow meets them for v < 0 and for v >= 0, shape (2, cells + 6).
+            split: zero, the first node with v >= 0, and the number of nodes, shape (3,).
             rate: |v| / dx, shape (points,).
             bound: face values are kept in [0, bound f_j], shape (points,).
             faces: space for two rows of face values, shape (2, points).
 
         Indices are unsigned: that they might count from the end would keep loops from vectorising.
         """
-        sweep(f, rows[::-1], np.uint64(0), split, rate, bound, faces, out)
-        sweep(f, rows, split, np.uint64(rate.size), rate, bound, faces, out)
+        for side in range(2):
+            cells, begin, end = order[side], split[side], split[side + 1]
+            for i in range(cells.size - 5):
+                c0, c1, c2 = cells[i], cells[i + 1], cells[i + 2]
+                c3, c4 = cells[i + 3], cells[i + 4]
+                upstream, face = np.uint64((i + 1) % 2), np.uint64(i % 2)
+                for k in range(begin, end):
+                    behind, ahead = f[c2, k] - f[c1, k], f[c3, k] - f[c2, k]
+                    d_behind = behind - (f[c1, k] - f[c0, k])
+                    d_ahead = (f[c4, k] - f[c3, k]) - ahead
+                    value = f[c2, k] + limiter(behind, ahead, d_behind, d_ahead)
+                    faces[face, k] = max(0.0, min(value, bound[k] * f[c2, k]))
+                # The first face is that of the third ghost, through which the gas enters.
+                if i > 0:
+                    for k in range(begin, end):
+                        out[c2, k] = rate[k] * (faces[upstream, k] - faces[face, k])
 
     # The symbols of a cached kernel derive from this name: kernels of one name would be mixed up.
     transport.__qualname__ = f"transport_{limiter.__name__}"

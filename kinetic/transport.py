@@ -54,12 +54,13 @@ class Transport:
         TRANSPORTS[self.limiter](f, *self._data, out)
 
     @cached_property
-    def _data(self) -> tuple[NDArray[np.uint64], np.uint64, Array, Array, Array]:
+    def _data(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64], Array, Array, Array]:
         """What the kernel takes between f and `out`."""
-        rows = ghosted_rows(self.space.cells, self.boundary).astype(np.uint64)
-        split = np.uint64(np.searchsorted(self.grid.nodes, 0.0))
+        rows = ghosted_rows(self.space.cells, self.boundary)
+        order = np.stack([rows[::-1], rows]).astype(np.uint64)
+        split = np.array([0, np.searchsorted(self.grid.nodes, 0.0), self.grid.points], np.uint64)
         rate = np.abs(self.grid.nodes) / self.space.dx
         # The node v = 0 has no flux; any finite bound does there.
         slowest = 0.5 * self.grid.spacing / self.space.dx
         bound = (1.0 - MARGIN) / (self.step * np.maximum(rate, slowest))
-        return rows, split, rate, bound, np.empty((2, self.grid.points))
+        return order, split, rate, bound, np.empty((2, self.grid.points))
