@@ -1,0 +1,204 @@
+"""The closure `entropy` with a compiled solver.
+
+`FastClosure` is a maximum-entropy closure on splines whose solver makes each step in one compiled
+call (`closures.runtime`). The discretisation is that of `FiniteVolume`, and so is the solution, to
+the tolerance of the dual problem: nothing is approximated. On a device other than the processor,
+and where derivatives are asked for, it is `FiniteVolume` itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from closures import runtime
+from closures.closure import Frame
+from closures.features import INVARIANTS, SplineFeatures
+from closures.finite_volume import _physical as physical
+from closures.finite_volume import UNDECODABLE, Failure, FiniteVolume, Scheme, State
+from closures.library import LearnedClosure
+from closures.runtime import Array, Gas, Method, Stages, Tables
+from kinetic.collisions import BGK
+
+
+@dataclass(frozen=True)
+class FastClosure(LearnedClosure):
+    """A learned closure that brings a compiled solver."""
+
+    def solver(
+        self, knudsen: Tensor, collision: BGK, boundary: str, scheme: Scheme
+    ) -> FiniteVolume:
+        """The compiled solver, or the other one where there is none."""
+        compiled = knudsen.device.type == "cpu" and _has_tables(self)
+        kind = CompiledVolume if compiled else FiniteVolume
+        return kind(self, knudsen, collision, boundary, scheme)
+
+
+def _has_tables(closure: LearnedClosure) -> bool:
+    """Whether f_hat ends where its splines do."""
+    features = closure.features
+    return isinstance(features, SplineFeatures) and features.basis.extent == closure.extent
+
+
+def tables(closure: LearnedClosure, nodes: int) -> Tables:
+    """What the kernels need of a closure, with `nodes` Gauss nodes on a half range."""
+    features, dual = closure.features, closure.dual
+    assert isinstance(features, SplineFeatures) and dual is not None
+    half = len(closure.c) // 2
+    parity = np.concatenate(([1.0, -1.0, 1.0], features.parity.numpy()))
+    order = np.argsort(-parity, kind="stable")
+    phi = np.ascontiguousarray(closure.phi.detach().numpy()[half:, order].T)
+    weights = closure.measure.numpy()[half:].copy()
+    weights[0] *= 0.5
+    even = int((parity > 0).sum())
+    i, j = np.tril_indices(len(parity))
+    same = (i < even) == (j < even)
+    pairs = np.stack((i, j))
+    products = (phi[i] * phi[j]).T
+    xi, xi_weights = half_range(nodes)
+    coefficients = features.coefficients.detach().numpy()
+    return Tables(
+        order=order,
+        even=even,
+        phi=phi,
+        weights=weights,
+        nodes=closure.c.numpy()[half:].copy(),
+        same=np.ascontiguousarray(products[:, same]),
+        cross=np.ascontiguousarray(products[:, ~same]),
+        same_pairs=np.ascontiguousarray(pairs[:, same]),
+        cross_pairs=np.ascontiguousarray(pairs[:, ~same]),
+        splines=np.ascontiguousarray(coefficients.T),
+        powers=_powers(coefficients),
+        extent=float(closure.extent),
+        xi=xi,
+        xi_weights=xi_weights,
+        tolerance=dual.tolerance,
+        gamma=dual.regularization,
+        iterations=dual.iterations,
+    )
+
+
+#: B_b in an interval: coefficients of 1, t, t^2, t^3 (rows) of the four that are not zero there.
+CUBICS = np.array([[1, 4, 1, 0], [-3, 0, 3, 0], [3, -6, 3, 0], [-1, 3, -3, 1]]) / 6.0
+
+
+def _powers(coefficients: Array) -> Array:
+    """Coefficients of t^p of w in each interval, (J, 4, K)."""
+    windows = np.lib.stride_tricks.sliding_window_view(coefficients, 4, axis=0)
+    return np.ascontiguousarray(np.einsum("pb,jkb->jpk", CUBICS, windows))
+
+
+def half_range(count: int) -> tuple[Array, Array]:
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return 0.5 * (nodes + 1.0), 0.5 * weights
+
+
+class CompiledVolume(FiniteVolume):
+    """`FiniteVolume` with a compiled step; see there."""
+
+    def take(self, trajectories: Tensor) -> CompiledVolume:
+        """The solver of some of the trajectories."""
+        knudsen = self.knudsen[trajectories]
+        return type(self)(self.closure, knudsen, self.collision, self.boundary, self.scheme)
+
+    @cached_property
+    def fallbacks(self) -> Tensor:
+        """Cells of each trajectory that needed the damped Newton method so far, (B,)."""
+        return torch.zeros(self.batch, dtype=torch.long)
+
+    @cached_property
+    def _tables(self) -> Tables:
+        return tables(self.closure, self.scheme.nodes)
+
+    @cached_property
+    def _method(self) -> Method:
+        tableau = self.scheme.tableau
+        alpha, beta = tableau.shu_osher
+        diagonal = np.array(tableau.implicit_diagonal)
+        return Method(alpha, beta, diagonal, tableau.correction, tableau.positivity)
+
+    @cached_property
+    def _gas(self) -> Gas:
+        M = self.batch * self.cells
+        learned = self.closure.dissipation is not None
+        empty = np.zeros((0, M))
+        damping, diffusivity = (
+            (np.ascontiguousarray(t.detach().numpy()).reshape(-1, M) for t in self._dissipation)
+            if learned
+            else (empty, empty)
+        )
+        order = np.stack([torch.stack(rows, dim=1).numpy() for _, rows in self._stencils])
+        return Gas(
+            batch=self.batch,
+            cells=self.cells,
+            periodic=self.boundary == "periodic",
+            exponents=tuple(map(float, self.collision.exponents)),
+            knudsen=np.ascontiguousarray(self.knudsen.numpy().reshape(M)),
+            dissipates=learned,
+            damping=damping,
+            diffusivity=diffusivity,
+            order=np.ascontiguousarray(order).astype(np.uint64),
+        )
+
+    @cached_property
+    def _stages(self) -> Stages:
+        t, s = self._tables, len(self._method.alpha)
+        M, F, P = self.batch * self.cells, self.batch * (self.cells + 1), len(t.order)
+        h, q, J = t.weights.size, t.xi.size, t.powers.shape[0]
+        return Stages(
+            U=np.empty((s, M, 3)),
+            theta=np.empty((s, M, P)),
+            density=np.empty((s, M, 2, h)),
+            edge=np.empty((s, F, 2)),
+            rate=np.empty((s, F, 2, q)),
+            flux=np.empty((s, F, 3)),
+            owner=np.zeros(s, np.int64),
+            m=np.empty((M, P - INVARIANTS)),
+            pieces=np.empty((M, 4, J)),
+            frame=np.empty((M, 3)),
+            status=np.zeros((s, M), np.int64),
+        )
+
+    def _imex_step(self, state: State, dt: Tensor) -> State:
+        if torch.is_grad_enabled() and any(
+            tensor.requires_grad for tensor in (state.U, state.m, state.theta, dt)
+        ):
+            return super()._imex_step(state, dt)
+        stages = self._stages
+        stages.U[0], stages.theta[0] = state.U.numpy(), state.theta.numpy()
+        stages.m[:] = state.m.numpy()
+        stages.status[:] = 0
+        step = runtime.STEPS[self.scheme.limiter]
+        found, i = step(stages, self._method, self._gas, self._tables, dt.numpy())
+        self._count(stages.status)
+        U, m, theta = (torch.from_numpy(a.copy()) for a in (stages.U[i], stages.m, stages.theta[i]))
+        if found != runtime.FINE:
+            self._check(U, torch.from_numpy(stages.status[i] == runtime.UNDECODED))
+        return State(U, m, theta)
+
+    def decode(self, U: Tensor, m: Tensor, start: Tensor | None) -> State:
+        if torch.is_grad_enabled() and (U.requires_grad or m.requires_grad):
+            return super().decode(U, m, start)
+        M, P = len(U), len(self._tables.order)
+        theta = np.zeros((M, P)) if start is None else start.numpy().copy()
+        status = np.zeros(M, np.int64)
+        density = np.empty((M, 2, self._tables.weights.size))
+        runtime.decode(np.ascontiguousarray(m.numpy()), theta, self._tables, density, status)
+        self._count(status[None])
+        self._check(U, torch.from_numpy(status == runtime.UNDECODED))
+        return State(U, m, torch.from_numpy(theta))
+
+    def _count(self, status: NDArray[np.int64]) -> None:
+        """Add the cells that the damped method was called for."""
+        damped = (status != 0).reshape(len(status), self.batch, self.cells).sum(axis=(0, 2))
+        self.fallbacks += torch.from_numpy(damped)
+
+    def _check(self, U: Tensor, undecoded: Tensor) -> None:
+        frame = physical(Frame.of(U))
+        if undecoded.any():
+            raise Failure(torch.nonzero(undecoded)[:, 0], frame, UNDECODABLE)

@@ -1,0 +1,649 @@
+"""Compiled kernels of the finite-volume step of a maximum-entropy closure on splines.
+
+The equations, the discretisation and the order of the stages are those of
+`closures.finite_volume.FiniteVolume`; a step is one call, so that 100 cells cost what their
+arithmetic costs. What makes it fast beside that:
+
+- log f_hat is a cubic in every knot interval: s(c) = sum_p a_jp t^p, c = -L + (j+t) h. Its a_jp are
+  computed once a cell, and f_hat at a velocity is a look-up, three products and an exponential.
+- what particles deposit on splines needs sum g t^p of each interval alone: `_deposit`.
+- phi has a parity. With E, O the even and odd part of theta.phi, f_hat(+-c) = Mc exp(E +- O), the
+  dual and its derivatives need the nodes c >= 0 only: sums S = f(c) + f(-c) with products of
+  functions of one parity, differences D = f(c) - f(-c) with products of an even and an odd one.
+- Newton's method starts near its solution, and its first steps are taken whole.
+
+Kernels return what went wrong and where; `closures.fast` raises it. Indices are unsigned where a
+loop is to be vectorised. This is the only module of the package that imports numba; as a cached
+kernel is compiled anew only when its own file changes, those that call each other stand together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from kinetic.limiters import LIMITERS, Limiter
+
+Array = NDArray[np.float64]
+
+FINE, NONPHYSICAL, UNDECODED = 0, 1, 2
+"""What a step returns."""
+
+WHOLE_STEPS = 5
+"""Newton steps tried at full length before a cell is given to the damped method."""
+
+SHRINKING = 0.5
+"""A whole step must reduce the residual to this part of it."""
+
+MAX_EXPONENT, SUFFICIENT, FLAT, HALVINGS = 60.0, 0.25, 1e-10, 40
+"""Safeguards of the damped method: see `closures.dual`."""
+
+NEGLIGIBLE = 1e-18
+"""Weight of the neighbours at which a tridiagonal system counts as solved."""
+
+LOG2E, LN2_HIGH, LN2_LOW = 1.4426950408889634, 6.93147180369123816490e-01, 1.90821492927058770002e-10
+LOWEST, HIGHEST = -708.0, 709.0
+"""Arguments between which exp is a normal number."""
+
+
+class Tables(NamedTuple):
+    """What does not change while a closure is used; h nodes c >= 0, P functions, J intervals.
+
+    order: place in theta of the functions, even ones first (P,); even: how many are even.
+    phi: their values (P, h); weights: Mc(c) dc, halved at c = 0 (h,); nodes: c (h,).
+    same, cross: products phi_i phi_j, i >= j, of one parity and of two (h, n); their i and j are
+        the columns of `same_pairs` and `cross_pairs` (2, n).
+    splines: coefficients (K, J+3); powers: of t in each interval, (J, 4, K); extent: L.
+    xi, xi_weights: half-range Gauss rule on [0, 1].
+    """
+
+    order: NDArray[np.int64]
+    even: int
+    phi: Array
+    weights: Array
+    nodes: Array
+    same: Array
+    cross: Array
+    same_pairs: NDArray[np.int64]
+    cross_pairs: NDArray[np.int64]
+    splines: Array
+    powers: Array
+    extent: float
+    xi: Array
+    xi_weights: Array
+    tolerance: float
+    gamma: float
+    iterations: int
+
+
+class Gas(NamedTuple):
+    """The problem: BGK exponents, and eps (M,), damping and diffusivity (K, M) of the cells.
+
+    order: rows of the five cells upwind first of each face, for both directions (2, F, 5).
+    dissipates: whether damping and diffusivity are to be used.
+    """
+
+    batch: int
+    cells: int
+    periodic: bool
+    exponents: tuple[float, float]
+    knudsen: Array
+    dissipates: bool
+    damping: Array
+    diffusivity: Array
+    order: NDArray[np.uint64]
+
+
+class Method(NamedTuple):
+    """alpha, beta (s, s), a_ii (s,), the final correction and the bound of positivity."""
+
+    alpha: Array
+    beta: Array
+    diagonal: Array
+    correction: float
+    positivity: float
+
+
+class Stages(NamedTuple):
+    """Space for s stages of M cells and F faces.
+
+    U (s, M, 3), theta (s, M, P), density: at +c and -c (s, M, 2, h), edge: largest speeds
+    (s, F, 2), rate (s, F, 2, q), flux (s, F, 3), owner: first stage with the same U (s,),
+    m (M, K), pieces: a_jp (M, 4, J), frame: u, sqrt T, 1/sqrt T (M, 3), status of the decoding (s, M).
+    """
+
+    U: Array
+    theta: Array
+    density: Array
+    edge: Array
+    rate: Array
+    flux: Array
+    owner: NDArray[np.int64]
+    m: Array
+    pieces: Array
+    frame: Array
+    status: NDArray[np.int64]
+
+
+@intrinsic
+def _as_float(typing: Any, bits: Any) -> Any:
+    """The float64 of the bits of an int64."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], context.get_value_type(types.float64))
+
+    return types.float64(types.int64), generate
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Sums may be reordered to be vectorised; what is not finite stays so."""
+    flags = {"contract", "reassoc", "nsz"}
+    return njit(cache=True, nogil=True, error_model="numpy", fastmath=flags)(function)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _exp(x):  # type: ignore[no-untyped-def]
+    """exp(x) within 1e-14, constant beyond [LOWEST, HIGHEST]; unlike that of libm it vectorises.
+
+    x = k log 2 + r, |r| < 0.35 (Cody and Waite, Software Manual for the Elementary Functions,
+    1980, ch. 6); Taylor's polynomial of degree 11 for exp r.
+    """
+    x = min(max(x, LOWEST), HIGHEST)
+    k = np.floor(x * LOG2E + 0.5)
+    r = (x - k * LN2_HIGH) - k * LN2_LOW
+    p = 1.0 / 39916800.0
+    p = p * r + 1.0 / 3628800.0
+    p = p * r + 1.0 / 362880.0
+    p = p * r + 1.0 / 40320.0
+    p = p * r + 1.0 / 5040.0
+    p = p * r + 1.0 / 720.0
+    p = p * r + 1.0 / 120.0
+    p = p * r + 1.0 / 24.0
+    p = p * r + 1.0 / 6.0
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    return p * _as_float((np.int64(k) + np.int64(1023)) << np.int64(52))
+
+
+@_compiled
+def _density(theta, tables, plus, minus):  # type: ignore[no-untyped-def]
+    """Write w exp(theta.phi) at +c and -c, theta with the even functions first."""
+    h = plus.size
+    for n in range(h):
+        plus[n] = 0.0
+        minus[n] = 0.0
+    for k in range(tables.even):
+        for n in range(h):
+            plus[n] += theta[k] * tables.phi[k, n]
+    for k in range(tables.even, theta.size):
+        for n in range(h):
+            minus[n] += theta[k] * tables.phi[k, n]
+    for n in range(h):
+        even, odd = plus[n], minus[n]
+        plus[n] = tables.weights[n] * _exp(min(even + odd, MAX_EXPONENT))
+        minus[n] = tables.weights[n] * _exp(min(even - odd, MAX_EXPONENT))
+
+
+@_compiled
+def _gradient(mu, theta, tables, plus, minus, residual):  # type: ignore[no-untyped-def]
+    """Write <phi> - mu + gamma theta; return its largest entry, NaN if one is."""
+    largest = 0.0
+    for k in range(theta.size):
+        total, sign = 0.0, 1.0 if k < tables.even else -1.0
+        for n in range(plus.size):
+            total += (plus[n] + sign * minus[n]) * tables.phi[k, n]
+        residual[k] = total - mu[k] + tables.gamma * theta[k]
+        if not abs(residual[k]) <= largest:
+            largest = abs(residual[k])
+    return largest
+
+
+@_compiled
+def _assemble(values, pairs, density, products, hessian):  # type: ignore[no-untyped-def]
+    """Write sum_n density_n products_n into the entries `pairs` of the lower triangle."""
+    for p in range(values.size):
+        values[p] = 0.0
+    for n in range(density.size):
+        factor = density[n]
+        for p in range(values.size):
+            values[p] += factor * products[n, p]
+    for p in range(values.size):
+        hessian[pairs[0, p], pairs[1, p]] = values[p]
+
+
+@_compiled
+def _newton_step(tables, plus, minus, residual, work):  # type: ignore[no-untyped-def]
+    """Overwrite the residual by -(H + floor)^-1 residual, by Cholesky's factors."""
+    hessian, values, sums = work
+    P = residual.size
+    for n in range(plus.size):
+        sums[n] = plus[n] + minus[n]
+    _assemble(values[: tables.same.shape[1]], tables.same_pairs, sums, tables.same, hessian)
+    for n in range(plus.size):
+        sums[n] = plus[n] - minus[n]
+    _assemble(values[: tables.cross.shape[1]], tables.cross_pairs, sums, tables.cross, hessian)
+    largest = 0.0
+    for i in range(P):
+        largest = max(largest, hessian[i, i])
+    for j in range(P):
+        d = hessian[j, j] + tables.gamma + 1e-14 * largest
+        for k in range(j):
+            d -= hessian[j, k] * hessian[j, k]
+        inverse = 1.0 / np.sqrt(d)
+        hessian[j, j] = inverse
+        for i in range(j + 1, P):
+            d = hessian[i, j]
+            for k in range(j):
+                d -= hessian[i, k] * hessian[j, k]
+            hessian[i, j] = d * inverse
+    for i in range(P):
+        d = -residual[i]
+        for k in range(i):
+            d -= hessian[i, k] * residual[k]
+        residual[i] = d * hessian[i, i]
+    for i in range(P - 1, -1, -1):
+        d = residual[i]
+        for k in range(i + 1, P):
+            d -= hessian[k, i] * residual[k]
+        residual[i] = d * hessian[i, i]
+
+
+@_compiled
+def _value(mu, theta, gamma, plus, minus):  # type: ignore[no-untyped-def]
+    """D(theta) of `closures.dual`."""
+    total = 0.0
+    for n in range(plus.size):
+        total += plus[n] + minus[n]
+    for k in range(theta.size):
+        total += theta[k] * (0.5 * gamma * theta[k] - mu[k])
+    return total
+
+
+@_compiled
+def _whole_steps(mu, theta, tables, plus, minus, step, work):  # type: ignore[no-untyped-def]
+    """Newton's method from `theta`, undamped; return whether it converged."""
+    before = np.inf
+    for _ in range(WHOLE_STEPS + 1):
+        _density(theta, tables, plus, minus)
+        residual = _gradient(mu, theta, tables, plus, minus, step)
+        if residual <= tables.tolerance:
+            return True
+        if not residual <= SHRINKING * before:
+            return False
+        before = residual
+        _newton_step(tables, plus, minus, step, work)
+        for k in range(theta.size):
+            theta[k] += step[k]
+    return False
+
+
+@_compiled
+def _damped_steps(mu, theta, tables, plus, minus, step, work):  # type: ignore[no-untyped-def]
+    """`closures.dual.DualSolver` for one cell; return whether it converged."""
+    gamma, residual, old = tables.gamma, np.empty_like(theta), np.empty_like(theta)
+    _density(theta, tables, plus, minus)
+    if not _value(mu, theta, gamma, plus, minus) <= 2.0 * tables.weights.sum():
+        theta[:] = 0.0
+        _density(theta, tables, plus, minus)
+    for _ in range(tables.iterations):
+        if _gradient(mu, theta, tables, plus, minus, residual) <= tables.tolerance:
+            return True
+        bound = _value(mu, theta, gamma, plus, minus)
+        step[:] = residual
+        _newton_step(tables, plus, minus, step, work)
+        slope, length = (residual * step).sum(), 1.0
+        old[:] = theta
+        for _ in range(HALVINGS + 1):
+            theta[:] = old + length * step
+            _density(theta, tables, plus, minus)
+            value = _value(mu, theta, gamma, plus, minus)
+            if abs(slope) < FLAT or value <= bound + SUFFICIENT * length * slope:
+                break
+            length *= 0.5
+    return _gradient(mu, theta, tables, plus, minus, residual) <= tables.tolerance
+
+
+@_compiled
+def decode(m, theta, tables, density, status):  # type: ignore[no-untyped-def]
+    """Replace theta (M, P) by that of moments m (M, K); write the densities at the nodes.
+
+    status: 0 where whole steps converged, 1 where the damped method did, 2 where it did not.
+    """
+    M, P = theta.shape
+    mu, found, step = np.zeros(P), np.empty(P), np.empty(P)
+    size = max(tables.same.shape[1], tables.cross.shape[1])
+    work = (np.empty((P, P)), np.empty(size), np.empty(tables.weights.size))
+    for cell in range(M):
+        plus, minus = density[cell, 0], density[cell, 1]
+        for k in range(P):
+            place = tables.order[k]
+            found[k] = theta[cell, place]
+            mu[k] = m[cell, place - 3] if place >= 3 else max(1.0 - place, 0.0)
+        status[cell] = 0
+        if not _whole_steps(mu, found, tables, plus, minus, step, work):
+            for k in range(P):
+                found[k] = theta[cell, tables.order[k]]
+            good = _damped_steps(mu, found, tables, plus, minus, step, work)
+            status[cell] = 1 if good else 2
+        for k in range(P):
+            theta[cell, tables.order[k]] = found[k]
+
+
+@_compiled
+def particles(theta, tables, density):  # type: ignore[no-untyped-def]
+    """Write the densities at the nodes of theta (M, P)."""
+    ordered = np.empty(theta.shape[1])
+    for cell in range(theta.shape[0]):
+        for k in range(ordered.size):
+            ordered[k] = theta[cell, tables.order[k]]
+        _density(ordered, tables, density[cell, 0], density[cell, 1])
+
+
+@_compiled
+def _pieces(theta, scale, tables, combined, out):  # type: ignore[no-untyped-def]
+    """Write a_jp of scale exp(theta.phi(c) - c^2/2): (4, J)."""
+    J = out.shape[1]
+    for b in range(combined.size):
+        combined[b] = 0.0
+    for k in range(tables.splines.shape[0]):
+        for b in range(combined.size):
+            combined[b] += theta[3 + k] * tables.splines[k, b]
+    width, half = 2.0 * tables.extent / J, np.sqrt(0.5)
+    q0 = theta[0] - half * theta[2] + np.log(scale)
+    q1, q2 = theta[1], half * theta[2] - 0.5
+    for j in range(J):
+        s0, s1, s2, s3 = combined[j], combined[j + 1], combined[j + 2], combined[j + 3]
+        c = j * width - tables.extent
+        out[0, j] = (s0 + 4.0 * s1 + s2) / 6.0 + q0 + (q1 + q2 * c) * c
+        out[1, j] = 0.5 * (s2 - s0) + (q1 + 2.0 * q2 * c) * width
+        out[2, j] = 0.5 * (s0 - 2.0 * s1 + s2) + q2 * width * width
+        out[3, j] = (s3 - 3.0 * s2 + 3.0 * s1 - s0) / 6.0
+
+
+@_compiled
+def _evaluate(pieces, u, inverse, extent, v, out):  # type: ignore[no-untyped-def]
+    """Write f_hat at velocities v."""
+    J = pieces.shape[1]
+    per_width = 0.5 * J / extent
+    for n in range(v.size):
+        s = ((v[n] - u) * inverse + extent) * per_width
+        inside = min(max(s, 0.0), J - 0.5)
+        j = np.uint64(np.int64(inside))
+        t = s - j
+        a = ((pieces[3, j] * t + pieces[2, j]) * t + pieces[1, j]) * t + pieces[0, j]
+        out[n] = _exp(a) if 0.0 <= s <= J else 0.0
+
+
+@_compiled
+def _deposit(sums, v, g, factor, u, inverse, extent, place, t):  # type: ignore[no-untyped-def]
+    """Add factor g t^p, p = 0..3, of particles v to `sums` (J, 4) of their knot intervals."""
+    J = sums.shape[0]
+    per_width = 0.5 * J / extent
+    for n in range(v.size):
+        s = ((v[n] - u) * inverse + extent) * per_width
+        s = min(max(s, 0.0), float(J))
+        place[n] = min(np.int64(s), J - 1)
+        t[n] = s - place[n]
+    for n in range(v.size):
+        j, x, p = np.uint64(place[n]), t[n], factor * g[n]
+        sums[j, 0] += p
+        sums[j, 1] += p * x
+        sums[j, 2] += p * (x * x)
+        sums[j, 3] += p * (x * x * x)
+
+
+@_compiled
+def _hold(stages, i, alpha, cell, tables, sums, g, v, place, t, u, inverse):  # type: ignore[no-untyped-def]
+    """Deposit what a cell holds, sum_j alpha_j f_j; stages of one U have one set of velocities."""
+    h = tables.weights.size
+    for first in range(i):
+        if stages.owner[first] != first:
+            continue
+        used = False
+        for n in range(2 * h):
+            g[n] = 0.0
+        for j in range(first, i):
+            if stages.owner[j] == first and alpha[j] != 0.0:
+                used = True
+                for n in range(h):
+                    g[n] += alpha[j] * stages.density[j, cell, 0, n]
+                    g[h + n] += alpha[j] * stages.density[j, cell, 1, n]
+        if not used:
+            continue
+        rho = stages.U[first, cell, 0]
+        drift = stages.U[first, cell, 1] / rho
+        width = np.sqrt(2.0 * stages.U[first, cell, 2] / rho - drift * drift)
+        for n in range(h):
+            v[n] = drift + width * tables.nodes[n]
+            v[h + n] = drift - width * tables.nodes[n]
+        count = 2 * h
+        _deposit(sums, v[:count], g[:count], rho, u, inverse, tables.extent, place, t)
+
+
+@_compiled
+def _enter(stages, j, face, factor, tables, sums, v, place, t, u, inverse):  # type: ignore[no-untyped-def]
+    """Deposit `factor` times what crosses a face."""
+    q = tables.xi.size
+    for n in range(q):
+        v[n] = stages.edge[j, face, 0] * tables.xi[n]
+    _deposit(sums, v[:q], stages.rate[j, face, 0], factor, u, inverse, tables.extent, place, t)
+    for n in range(q):
+        v[n] = -stages.edge[j, face, 1] * tables.xi[n]
+    _deposit(sums, v[:q], stages.rate[j, face, 1], factor, u, inverse, tables.extent, place, t)
+
+
+@_compiled
+def _physical(U, frame):  # type: ignore[no-untyped-def]
+    """Write u, sqrt T, 1/sqrt T (M, 3); return whether rho, T > 0 and all is finite everywhere."""
+    good = True
+    for cell in range(U.shape[0]):
+        rho = U[cell, 0]
+        u = U[cell, 1] / rho
+        T = 2.0 * U[cell, 2] / rho - u * u
+        good = good and 0.0 < rho < np.inf and 0.0 < T < np.inf and abs(u) < np.inf
+        frame[cell, 0], frame[cell, 1] = u, np.sqrt(T)
+        frame[cell, 2] = 1.0 / frame[cell, 1]
+    return good
+
+
+@_compiled
+def _update(stages, i, method, gas, dt):  # type: ignore[no-untyped-def]
+    """Write U of sum_j alpha_j f_j + beta_j dt L(f_j) of stage i."""
+    for cell in range(gas.batch * gas.cells):
+        b = cell // gas.cells
+        for k in range(3):
+            total = 0.0
+            for j in range(i):
+                total += method.alpha[i, j] * stages.U[j, cell, k]
+                if method.beta[i, j] != 0.0:
+                    r = method.beta[i, j] * gas.cells * dt[b]
+                    left, right = stages.flux[j, cell + b, k], stages.flux[j, cell + b + 1, k]
+                    total -= r * (right - left)
+            stages.U[i, cell, k] = total
+
+
+@_compiled
+def _encode(stages, i, method, gas, tables, dt):  # type: ignore[no-untyped-def]
+    """Write m of stage i, in the frames of its own U."""
+    J, K = tables.powers.shape[0], tables.powers.shape[2]
+    size = max(2 * tables.weights.size, tables.xi.size)
+    sums, g, v = np.empty((J, 4)), np.empty(size), np.empty(size)
+    place, t = np.empty(size, np.int64), np.empty(size)
+    for cell in range(gas.batch * gas.cells):
+        b = cell // gas.cells
+        u, inverse = stages.frame[cell, 0], stages.frame[cell, 2]
+        sums[:] = 0.0
+        _hold(stages, i, method.alpha[i], cell, tables, sums, g, v, place, t, u, inverse)
+        for j in range(i):
+            if method.beta[i, j] != 0.0:
+                r = method.beta[i, j] * gas.cells * dt[b]
+                _enter(stages, j, cell + b, r, tables, sums, v, place, t, u, inverse)
+                _enter(stages, j, cell + b + 1, -r, tables, sums, v, place, t, u, inverse)
+        m, rho = stages.m[cell], stages.U[i, cell, 0]
+        m[:] = 0.0
+        for j in range(J):
+            for p in range(4):
+                for k in range(K):
+                    m[k] += sums[j, p] * tables.powers[j, p, k]
+        for k in range(K):
+            m[k] /= rho
+
+
+@_compiled
+def _dissipate(m, excess, before, after):  # type: ignore[no-untyped-def]
+    """Solve `closures.tridiagonal.solve_dominant` for one row of cells, in place in m."""
+    N, distance = m.size, 1
+    rows = np.empty((4, N))
+    while True:
+        share = 0.0
+        for j in range(N):
+            diagonal = excess[j] + before[j] + after[j]
+            share = max(share, (before[j] + after[j]) / diagonal)
+            inverse = 1.0 / diagonal
+            rows[0, j], rows[1, j] = excess[j] * inverse, before[j] * inverse
+            rows[2, j], rows[3, j] = after[j] * inverse, m[j] * inverse
+        if share <= NEGLIGIBLE or not share <= 1.0:
+            m[:] = rows[3]
+            return
+        for j in range(N):
+            a, b = (j - distance) % N, (j + distance) % N
+            excess[j] += before[j] * rows[0, a] + after[j] * rows[0, b]
+            m[j] += before[j] * rows[3, a] + after[j] * rows[3, b]
+            before[j] *= rows[1, a]
+            after[j] *= rows[2, b]
+        distance *= 2
+
+
+@_compiled
+def _relax(U, m, frame, gas, dt, weight, correction):  # type: ignore[no-untyped-def]
+    """Collisions and dissipation of m, implicit: `FiniteVolume._relax`."""
+    N, dx = gas.cells, 1.0 / gas.cells
+    rows = np.empty((5, N))
+    rate, row, excess, before, after = rows[0], rows[1], rows[2], rows[3], rows[4]
+    for b in range(gas.batch):
+        first = b * N
+        for j in range(N):
+            rho, T = U[first + j, 0], frame[first + j, 1] ** 2
+            nu = 1.0
+            if gas.exponents[0] != 0.0 or gas.exponents[1] != 0.0:
+                nu = rho ** gas.exponents[0] * T ** gas.exponents[1]
+            rate[j] = dt[b] * nu / gas.knudsen[first + j]
+        if not gas.dissipates:
+            for j in range(N):
+                for k in range(m.shape[1]):
+                    m[first + j, k] /= 1.0 + weight * rate[j]
+        else:
+            scale = weight * dt[b]
+            for k in range(m.shape[1]):
+                for j in range(N):
+                    row[j] = m[first + j, k]
+                    excess[j] = 1.0 + weight * rate[j] + scale * gas.damping[k, first + j]
+                for j in range(N):
+                    a, c = first + j, first + (j + 1) % N
+                    g = U[a, 0] * frame[a, 1] ** 2 * gas.diffusivity[k, a]
+                    g += U[c, 0] * frame[c, 1] ** 2 * gas.diffusivity[k, c]
+                    g *= 0.5 * scale / dx**2
+                    if not gas.periodic and j == N - 1:
+                        g = 0.0
+                    after[j] = g / U[a, 0]
+                    before[(j + 1) % N] = g / U[c, 0]
+                _dissipate(row, excess, before, after)
+                for j in range(N):
+                    m[first + j, k] = row[j]
+        if correction != 0.0:
+            for j in range(N):
+                for k in range(m.shape[1]):
+                    m[first + j, k] /= 1.0 + correction * rate[j] ** 2
+
+
+def _compile(name: str, limiter: Limiter) -> Callable[..., Any]:
+    """Return the kernel of a step that reconstructs with `limiter`."""
+
+    def faces(stages, i, method, gas, tables, dt):  # type: ignore[no-untyped-def]
+        """Write what crosses the faces of stage i: `FiniteVolume._faces`."""
+        N, q = gas.cells, tables.xi.size
+        combined = np.empty(tables.splines.shape[1])
+        for cell in range(gas.batch * N):
+            scale = stages.U[i, cell, 0] * stages.frame[cell, 2] / np.sqrt(2.0 * np.pi)
+            _pieces(stages.theta[i, cell], scale, tables, combined, stages.pieces[cell])
+        v, f = np.empty(q), np.empty((5, q))
+        for face in range(gas.batch * (N + 1)):
+            r = dt[face // (N + 1)] * N
+            flux0, flux1, flux2 = 0.0, 0.0, 0.0
+            for side in range(2):
+                sign = 1.0 - 2.0 * side
+                upwind = gas.order[side, face, 2]
+                width = stages.frame[upwind, 1]
+                edge = sign * stages.frame[upwind, 0] + tables.extent * width
+                edge = max(edge, 0.5 * width)
+                for n in range(q):
+                    v[n] = sign * edge * tables.xi[n]
+                for c in range(5):
+                    row = gas.order[side, face, c]
+                    u, inverse = stages.frame[row, 0], stages.frame[row, 2]
+                    _evaluate(stages.pieces[row], u, inverse, tables.extent, v, f[c])
+                rate = stages.rate[i, face, side]
+                for n in range(q):
+                    behind, ahead = f[2, n] - f[1, n], f[3, n] - f[2, n]
+                    d_behind, d_ahead = behind - (f[1, n] - f[0, n]), (f[4, n] - f[3, n]) - ahead
+                    value = max(f[2, n] + limiter(behind, ahead, d_behind, d_ahead), 0.0)
+                    speed = edge * tables.xi[n]
+                    if method.positivity > 0.0:
+                        value = min(value, f[2, n] * (method.positivity / (speed * r)))
+                    g = value * v[n] * (edge * tables.xi_weights[n])
+                    rate[n] = g
+                    flux0 += g
+                    flux1 += g * v[n]
+                    flux2 += 0.5 * (g * v[n] * v[n])
+                stages.edge[i, face, side] = edge
+            stages.flux[i, face, 0] = flux0
+            stages.flux[i, face, 1] = flux1
+            stages.flux[i, face, 2] = flux2
+
+    # The symbols of a cached kernel derive from this name: kernels of one name would be mixed up.
+    faces.__qualname__ = f"faces_{name}"
+    cross_faces = _compiled(faces)
+
+    def step(stages, method, gas, tables, dt):  # type: ignore[no-untyped-def]
+        """Advance U, theta of stage 0 to those of the last stage; return a status and the stage."""
+        s = len(method.alpha)
+        particles(stages.theta[0], tables, stages.density[0])
+        _physical(stages.U[0], stages.frame)
+        if method.beta[:, 0].any():
+            cross_faces(stages, 0, method, gas, tables, dt)
+        for i in range(1, s):
+            stages.owner[i] = i
+            if method.alpha[i, 0] == 1.0 and not method.beta[i].any():
+                stages.U[i] = stages.U[0]
+                stages.owner[i] = 0
+            else:
+                _update(stages, i, method, gas, dt)
+                if not _physical(stages.U[i], stages.frame):
+                    return NONPHYSICAL, i
+                _encode(stages, i, method, gas, tables, dt)
+            correction = method.correction if i == s - 1 else 0.0
+            weight = method.diagonal[i]
+            _relax(stages.U[i], stages.m, stages.frame, gas, dt, weight, correction)
+            stages.theta[i] = stages.theta[i - 1]
+            decode(stages.m, stages.theta[i], tables, stages.density[i], stages.status[i])
+            if (stages.status[i] == 2).any():
+                return UNDECODED, i
+            if method.beta[:, i].any():
+                cross_faces(stages, i, method, gas, tables, dt)
+        return FINE, s - 1
+
+    step.__qualname__ = f"step_{name}"
+    return _compiled(step)
+
+
+STEPS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {name: _compile(name, limiter) for name, limiter in LIMITERS.items()}
+)
+"""Kernels of a step by their limiter."""
