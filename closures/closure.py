@@ -7,9 +7,8 @@ distribution. `MomentClosure` takes
     f_hat(v) = rho T^(-1/2) Mc(c) r(theta.phi(c)) for |c| <= L, else 0,
     phi = (1, c, (c^2-1)/sqrt 2, w)
 
-with r(s) = exp(s) for maximum entropy and r(s) = 1 + s for Grad's method; a learned prior
-(`closures.prior`) adds psi(c; m, eps) to the argument of r. A closure of another kind need only be
-a `Closure`. Everything is dimensionless, D = 1.
+with r(s) = exp(s) for maximum entropy and r(s) = 1 + s for Grad's method. A closure of another kind
+need only be a `Closure`. Everything is dimensionless, D = 1.
 """
 
 from __future__ import annotations
@@ -25,8 +24,15 @@ from torch import Tensor
 
 from closures.dissipation import Dissipation
 from closures.dual import DualSolver
-from closures.features import INVARIANTS, Features, invariants, trapezoid, unit_maxwellian
-from closures.prior import Prior
+from closures.features import (
+    EXTENT,
+    INVARIANTS,
+    NODES,
+    Features,
+    invariants,
+    trapezoid,
+    unit_maxwellian,
+)
 
 
 @dataclass(frozen=True)
@@ -161,8 +167,6 @@ class MomentClosure:
         name: what it is called.
         features: w.
         dual: the solver of the maximum-entropy problem; None for r(s) = 1 + s, Grad's method.
-        prior: psi, a spline on the basis of the features; None for psi = 0. With it theta (M, P)
-            holds the coefficients of phi and then those of psi.
         extent: L.
         nodes: number of quadrature nodes on [-L, L].
         conductivity: whether heat is conducted as well (Navier-Stokes).
@@ -173,9 +177,8 @@ class MomentClosure:
     name: str
     features: Features
     dual: DualSolver | None
-    prior: Prior | None = None
-    extent: float = 6.0
-    nodes: int = 49
+    extent: float = EXTENT
+    nodes: int = NODES
     conductivity: bool = False
     dissipation: Dissipation | None = None
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
@@ -184,9 +187,8 @@ class MomentClosure:
         if device == self.device:
             return self
         features = self.features.to(device)
-        prior = None if self.prior is None else copy.deepcopy(self.prior).to(device)
         dissipation = self.dissipation and copy.deepcopy(self.dissipation).to(device)
-        return replace(self, features=features, prior=prior, dissipation=dissipation, device=device)
+        return replace(self, features=features, dissipation=dissipation, device=device)
 
     @property
     def moments(self) -> int:
@@ -208,18 +210,6 @@ class MomentClosure:
         """(1, c, (c^2-1)/sqrt 2, w(c)) at the nodes: (n, 3+K)."""
         return torch.cat((invariants(self.c), self.features.matrix(self.c)), dim=1)
 
-    @cached_property
-    def basis_matrix(self) -> Tensor:
-        """The splines of psi at the nodes: (n, J), J = 0 without a prior."""
-        if self.prior is None:
-            return self.c.new_zeros((len(self.c), 0))
-        return self.prior.basis.matrix(self.c)
-
-    @cached_property
-    def functions(self) -> Tensor:
-        """phi and the splines of psi, in the order of theta."""
-        return torch.cat((self.phi, self.basis_matrix), dim=1)
-
     def weighted(self, log_measure: Tensor, s: Tensor) -> Tensor:
         """exp(log_measure) r(s)."""
         if self.dual is None:
@@ -229,28 +219,20 @@ class MomentClosure:
     def decode(
         self, m: Tensor, knudsen: Tensor, start: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The coefficients of the phi of f_hat, and of psi where there is a prior."""
+        """The coefficients of phi; those of 1, c and c^2 are zero in Grad's method."""
         zeros = m.new_zeros((m.shape[0], INVARIANTS))
         if self.dual is None:
             return torch.cat((zeros, m), dim=1), torch.isfinite(m).all(1)
         mu = torch.cat((torch.ones_like(zeros[:, :1]), zeros[:, 1:], m), dim=1)
-        begin = torch.zeros_like(mu) if start is None else start[:, : mu.shape[1]]
-        if self.prior is None:
-            return self.dual.solve(self.phi, self.measure, mu, begin)
-        psi = self.prior(m, knudsen)
-        measure = self.measure * torch.exp(psi @ self.basis_matrix.T)
-        theta, converged = self.dual.solve(self.phi, measure, mu, begin)
-        return torch.cat((theta, psi), dim=1), converged
+        begin = torch.zeros_like(mu) if start is None else start
+        return self.dual.solve(self.phi, self.measure, mu, begin)
 
     def distribution(self, frame: Frame, theta: Tensor) -> Decoded:
-        P = INVARIANTS + self.moments
-        combined = self.features.combine(theta[:, INVARIANTS:P])
-        if self.prior is not None:
-            combined = combined + theta[:, P:]
+        combined = self.features.combine(theta[:, INVARIANTS:])
         return Decoded(self, frame, theta[:, :INVARIANTS], combined)
 
     def particles(self, frame: Frame, theta: Tensor) -> tuple[Tensor, Tensor]:
-        s = theta @ self.functions.T
+        s = theta @ self.phi.T
         ratio = 1.0 + s if self.dual is None else torch.exp(s)
         v = frame.u[:, None] + frame.T.sqrt()[:, None] * self.c
         return v, frame.rho[:, None] * self.measure * ratio

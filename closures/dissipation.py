@@ -23,37 +23,41 @@ from closures.tridiagonal import solve_dominant
 DECADES = (-3, 1)
 """Range of log10 eps within which a and d vary."""
 
+MEMORY = 0.02
+"""Time in which a mode is lost without collisions, to start from."""
+
 
 class Dissipation(nn.Module):
     """a and d of K moments as functions of the Knudsen number.
 
+    At the start a = 1 and d = eps s/(eps + s) (n/N)^2, s = MEMORY: the higher a moment, the shorter
+    it lives.
+
     Args:
-        moments: K.
-        damping, diffusivity: their values at the start, everywhere.
+        degrees: of the Hermite functions that the moments resemble, n (K,); N is the largest.
     """
 
-    log_damping: nn.Parameter
-    log_diffusivity: nn.Parameter
-
-    def __init__(self, moments: int, damping: float, diffusivity: float) -> None:
+    def __init__(self, degrees: Tensor) -> None:
         super().__init__()
-        low, high = DECADES
-        knots = high - low + 1
-        for name, value in (("damping", damping), ("diffusivity", diffusivity)):
-            raw = torch.full((moments, knots), value, dtype=torch.float64).expm1().log()
-            setattr(self, f"log_{name}", nn.Parameter(raw))
+        eps = 10.0 ** torch.arange(DECADES[0], DECADES[1] + 1, dtype=torch.float64)
+        d = (degrees / degrees.max())[:, None] ** 2 * (eps * MEMORY / (eps + MEMORY))
+        self.raw_damping = nn.Parameter(_inverse_softplus(torch.ones_like(d)))
+        self.raw_diffusivity = nn.Parameter(_inverse_softplus(d))
 
     def forward(self, knudsen: Tensor) -> tuple[Tensor, Tensor]:
         """a and d at eps of any shape: (K, ...)."""
-        return self._at(knudsen, self.log_damping), self._at(knudsen, self.log_diffusivity)
+        return self._at(knudsen, self.raw_damping), self._at(knudsen, self.raw_diffusivity)
 
-    def _at(self, knudsen: Tensor, log_values: Tensor) -> Tensor:
+    def _at(self, knudsen: Tensor, raw: Tensor) -> Tensor:
         low, high = DECADES
         place = torch.log10(knudsen).clamp(low, high) - low
         left = place.floor().clamp(max=high - low - 1)
         t, left = place - left, left.long()
-        raw = (1.0 - t) * log_values[:, left] + t * log_values[:, left + 1]
-        return nn.functional.softplus(raw)
+        return nn.functional.softplus((1.0 - t) * raw[:, left] + t * raw[:, left + 1])
+
+
+def _inverse_softplus(y: Tensor) -> Tensor:
+    return y.expm1().log()
 
 
 def dissipate(

@@ -13,7 +13,8 @@ cannot diverge; gamma > 0 bounds D from below for every mu, realizable or not, s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -53,27 +54,25 @@ class DualSolver:
         d theta = -H^-1 d(grad D), H the Hessian at the minimum; the iteration is not recorded.
 
         Args:
-            phi: the functions, (n, P).
-            measure: w, (n,), or one for each density, (M, n).
+            phi, measure: the functions (n, P) and the measure (n,).
             mu: moments, (M, P).
             start: first guess, (M, P); equilibrium is used instead where that is better.
         """
         with torch.no_grad():
-            dual = _Dual.of(phi, measure, self.regularization)
-            theta, converged = self._minimise(dual, mu, start)
+            theta, converged = self._minimise(_Dual(phi, measure, self.regularization), mu, start)
         inputs = (phi, measure, mu)
         if not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)):
             return theta, converged
-        dual = _Dual.of(phi, measure, self.regularization)
+        dual = _Dual(phi, measure, self.regularization)
         density = dual.density(theta)
         residual = dual.gradient(mu, theta, density)
-        fixed = _Dual.of(phi.detach(), measure.detach(), self.regularization)
+        fixed = _Dual(phi.detach(), measure.detach(), self.regularization)
         step = fixed.newton_step(density.detach(), residual)
         return theta + (step - step.detach()), converged
 
     def value(self, phi: Tensor, measure: Tensor, mu: Tensor, theta: Tensor) -> Tensor:
         """D(theta), (M,)."""
-        dual = _Dual.of(phi, measure, self.regularization)
+        dual = _Dual(phi, measure, self.regularization)
         return dual.value(mu, theta, dual.density(theta))
 
     def _minimise(self, dual: _Dual, mu: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,14 +90,13 @@ class DualSolver:
                 left = ~done
                 todo, mu, rest = todo[left], mu[left], rest[left]
                 density, residual = density[left], residual[left]
-                dual = dual.take(left)
             rest, density = self._descend(dual, mu, rest, density, residual)
         return theta, converged
 
     def _better_start(self, dual: _Dual, mu: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         """`start` where it is no worse than equilibrium, as an old one may be, and its density."""
         density = dual.density(start)
-        good = (dual.value(mu, start, density) <= dual.measure.sum(-1))[:, None]
+        good = (dual.value(mu, start, density) <= dual.measure.sum())[:, None]
         zero = torch.zeros_like(start)
         return torch.where(good, start, zero), torch.where(good, density, dual.measure)
 
@@ -117,40 +115,30 @@ class DualSolver:
             if not bad.any():
                 break
             rows = torch.nonzero(bad)[:, 0]
-            some = dual.take(rows)
             step[rows], decrease[rows] = 0.5 * step[rows], 0.5 * decrease[rows]
             new[rows] = theta[rows] + step[rows]
-            density[rows] = some.density(new[rows])
-            after = some.value(mu[rows], new[rows], density[rows])
+            density[rows] = dual.density(new[rows])
+            after = dual.value(mu[rows], new[rows], density[rows])
             bad[rows] = ~(after <= bound[rows] + decrease[rows])
         return new, density
 
 
 @dataclass(frozen=True)
 class _Dual:
-    """D and its derivatives; `density` (M, n) is exp(theta.phi) w, which all of them need.
-
-    phi (n, P); measure (n,) or (M, n); products: phi_i phi_j for i <= j (n, P(P+1)/2), and place:
-    where each (i, j) of P^2 is among them.
-    """
+    """D and its derivatives; `density` (M, n) is exp(theta.phi) w, which all of them need."""
 
     phi: Tensor
     measure: Tensor
     gamma: float
-    products: Tensor
-    place: Tensor
 
-    @classmethod
-    def of(cls, phi: Tensor, measure: Tensor, gamma: float) -> _Dual:
-        P = phi.shape[1]
-        i, j = torch.triu_indices(P, P, device=phi.device)
-        place = torch.zeros((P, P), dtype=torch.long, device=phi.device)
-        place[i, j] = place[j, i] = torch.arange(len(i), device=phi.device)
-        return cls(phi, measure, gamma, phi[:, i] * phi[:, j], place.flatten())
-
-    def take(self, rows: Tensor) -> _Dual:
-        """The duals `rows`."""
-        return self if self.measure.dim() == 1 else replace(self, measure=self.measure[rows])
+    @cached_property
+    def products(self) -> tuple[Tensor, Tensor]:
+        """phi_i phi_j for i <= j (n, P(P+1)/2), and where each (i, j) of P^2 is among them."""
+        P = self.phi.shape[1]
+        i, j = torch.triu_indices(P, P, device=self.phi.device)
+        place = torch.zeros((P, P), dtype=torch.long, device=self.phi.device)
+        place[i, j] = place[j, i] = torch.arange(len(i), device=self.phi.device)
+        return self.phi[:, i] * self.phi[:, j], place.flatten()
 
     def density(self, theta: Tensor) -> Tensor:
         return torch.exp((theta @ self.phi.T).clamp(max=MAX_EXPONENT)) * self.measure
@@ -165,7 +153,8 @@ class _Dual:
     def newton_step(self, density: Tensor, gradient: Tensor) -> Tensor:
         """-(H + floor)^-1 gradient."""
         P = self.phi.shape[1]
-        hessian = (density @ self.products)[:, self.place].view(-1, P, P)
+        products, place = self.products
+        hessian = (density @ products)[:, place].view(-1, P, P)
         diagonal = hessian.diagonal(dim1=1, dim2=2)
         # Round-off of the sum, not physics: a density that is all but a delta has a singular H.
         floor = self.gamma + 1e-14 * diagonal.amax(1, keepdim=True)

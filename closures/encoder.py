@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from closures.features import (
+    EXTENT,
+    NODES,
     HermiteFeatures,
     SplineFeatures,
     invariants,
@@ -38,7 +40,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.basis = basis or SplineBasis()
         self.odd, self.even = odd, even
-        c, h = trapezoid(self.basis.extent + 2.0, 1601)
+        c, h = trapezoid(EXTENT, NODES)
         measure = unit_maxwellian(c) * h
         B = self.basis.matrix(c)
         self.register_buffer("gram", B.T @ (measure[:, None] * B), persistent=False)
@@ -71,6 +73,15 @@ class Encoder(nn.Module):
         target = HermiteFeatures(2 * max(self.odd, self.even)).matrix(c)
         target = target * torch.exp(-c * c / 8)[:, None]
         return torch.linalg.lstsq(self.basis.matrix(c), target, driver="gels").solution
+
+    @torch.no_grad()
+    def set_coefficients(self, coefficients: Tensor) -> None:
+        """Take over the functions with spline coefficients (size, K), odd ones first."""
+        for space, weight, columns in (
+            (self.space_odd, self.weight_odd, coefficients[:, : self.odd]),
+            (self.space_even, self.weight_even, coefficients[:, self.odd :]),
+        ):
+            weight.copy_(torch.linalg.lstsq(space, columns, driver="gels").solution)
 
     def features(self) -> SplineFeatures:
         """The orthonormal w of the present parameters (differentiable)."""

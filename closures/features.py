@@ -3,8 +3,8 @@
     W = int f w(c) dv = rho m,      m = <w>,      <.> the average over f/rho        (dimensionless)
 
 All are orthonormal to each other and to 1, c, c^2 under the unit Maxwellian
-Mc(c) = exp(-c^2/2)/sqrt(2 pi), so m = 0 in equilibrium, and each has a parity under c -> -c, so a
-reflected gas has reflected moments.
+Mc(c) = exp(-c^2/2)/sqrt(2 pi), learned ones on the nodes of their decoder, so m = 0 in equilibrium,
+and each has a parity under c -> -c, so a reflected gas has reflected moments.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ import torch
 from torch import Tensor
 
 from closures.splines import SplineBasis
+
+EXTENT, NODES = 6.0, 49
+"""Where a decoded f_hat ends, and the nodes of the trapezoid rule there that resolve it."""
 
 INVARIANTS = 3
 """1, c and (c^2-1)/sqrt(2): the orthonormal collision invariants in D = 1."""

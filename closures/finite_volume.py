@@ -36,9 +36,6 @@ from kinetic.collisions import BGK
 from kinetic.imex import TABLEAUX, ImexTableau
 from kinetic.space import GHOSTS, ghosted_rows
 
-HALF_RANGE_NODES = 32
-"""Gauss-Legendre nodes between v = 0 and the edge of the support of f_hat."""
-
 UNDECODABLE = "no distribution of the closure has these moments"
 """Why decoding fails, unless the closure's `undecodable` says more."""
 
@@ -48,11 +45,13 @@ class Scheme:
     """How the equations are discretised: names of `kinetic.imex.TABLEAUX` and `LIMITERS`.
 
     cfl: dt (|u| + L sqrt T) / dx, L the extent of f_hat: its fastest particles.
+    nodes: of the Gauss-Legendre rule between v = 0 and the edge of the support of f_hat.
     """
 
     time: str = "hsz2"
     limiter: str = "third"
     cfl: float = 0.4
+    nodes: int = 32
 
     @property
     def tableau(self) -> ImexTableau:
@@ -147,7 +146,7 @@ class FiniteVolume:
         self.boundary, self.scheme = boundary, scheme
         self.batch, self.cells = knudsen.shape
         self.dx = 1.0 / self.cells
-        self.xi, self.xi_weights = knudsen.new_tensor(_half_range())
+        self.xi, self.xi_weights = knudsen.new_tensor(_half_range(scheme.nodes))
 
     def take(self, trajectories: Tensor) -> FiniteVolume:
         """The solver of some of the trajectories."""
@@ -353,9 +352,9 @@ class FiniteVolume:
 
 
 @cache
-def _half_range() -> NDArray[np.float64]:
+def _half_range(count: int) -> NDArray[np.float64]:
     """Gauss-Legendre nodes and weights on [0, 1], (2, n)."""
-    nodes, weights = np.polynomial.legendre.leggauss(HALF_RANGE_NODES)
+    nodes, weights = np.polynomial.legendre.leggauss(count)
     return np.stack((0.5 * (nodes + 1.0), 0.5 * weights))
 
 

@@ -23,8 +23,12 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from closures.closure import Closure, MomentClosure
+from closures.dissipation import Dissipation
 from closures.dual import DualSolver
 from closures.features import (
+    EXTENT,
+    INVARIANTS,
+    NODES,
     HermiteFeatures,
     SplineFeatures,
     invariants,
@@ -32,7 +36,6 @@ from closures.features import (
     unit_maxwellian,
 )
 from closures.maxent import MAXENT, maxent
-from closures.prior import Prior
 from closures.resources import closures_dir
 from closures.splines import SplineBasis
 from kinetic.errors import InvalidInput, check_choice, nearest
@@ -49,14 +52,14 @@ DEFAULT_MOMENTS = 6
 SHIPPED = (6, 9)
 SCHEMA_VERSION = "1.1"
 MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
-PRIOR = "prior."
-"""Begins the names of the tensors of a prior."""
+DISSIPATION = "dissipation."
+"""Begins the names of the tensors of the dissipation."""
 
 MAX_BYTES = 16 * 2**20
 MAX_MOMENTS = 24
-MAX_INTERVALS, MAX_EXTENT, MAX_WIDTH = 1024, 64, 512
+MAX_INTERVALS, MAX_EXTENT = 1024, 64
 GRAD_TAIL, GRAD_NODES_PER_UNIT = 1e-11, 4
-TOLERANCE = 1e-6
+TOLERANCE = 1e-9
 """Largest deviation from orthonormality under Mc, and from parity, accepted in a file."""
 
 
@@ -93,8 +96,13 @@ class LearnedClosure(MomentClosure):
 
     @property
     def history(self) -> Mapping[str, list[float]] | None:
-        """Training curves: step, train, validation."""
+        """Training curves of the moments: step, train, validation."""
         return (self.manifest or {}).get("history")
+
+    @property
+    def rollout(self) -> Mapping[str, list[float]] | None:
+        """Training curves of the closed equations: step, train, validation."""
+        return (self.manifest or {}).get("rollout")
 
 
 def load(name: str, moments: int | None = None, path: str | Path | None = None) -> Closure:
@@ -171,17 +179,17 @@ def _is_directory(spec: str) -> bool:
         return False
 
 
-def write_model(
-    folder: Path, features: SplineFeatures, prior: Prior | None, manifest: Mapping[str, Any]
-) -> None:
+def write_model(folder: Path, closure: MomentClosure, manifest: Mapping[str, Any]) -> None:
     """Write a model directory; `manifest` says how it was made.
 
     The weights go first and the manifest last, by renaming: a directory with a manifest is whole.
     """
+    features, dissipation = closure.features, closure.dissipation
+    if not isinstance(features, SplineFeatures) or dissipation is None:
+        raise ValueError("only closures of splines with a dissipation have files")
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {"coefficients": features.coefficients.detach(), "parity": features.parity}
-    if prior is not None:
-        tensors |= {f"{PRIOR}{name}": value for name, value in prior.state_dict().items()}
+    tensors |= {f"{DISSIPATION}{name}": value for name, value in dissipation.state_dict().items()}
     whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     _replace(folder / WEIGHTS, save_tensors(whole))
     kind = {
@@ -190,7 +198,6 @@ def write_model(
         "dimension": 1,
         "moments": features.coefficients.shape[1],
         "basis": {"extent": features.basis.extent, "intervals": features.basis.intervals},
-        "prior": None if prior is None else {"width": prior.width},
     }
     document = json.dumps(kind | dict(manifest), indent=1, allow_nan=False) + "\n"
     _replace(folder / MANIFEST, document.encode())
@@ -216,8 +223,10 @@ def read_model(folder: Path, moments: int | None = None) -> LearnedClosure:
     basis = SplineBasis(float(manifest["basis"]["extent"]), manifest["basis"]["intervals"])
     tensors = _read_weights(folder)
     features = _features(folder, tensors, basis, count)
-    prior = _prior(folder, tensors, features, manifest["prior"])
-    return LearnedClosure("entropy", features, DualSolver(), prior, manifest=manifest)
+    dissipation = _dissipation(folder, tensors, count)
+    return LearnedClosure(
+        "entropy", features, DualSolver(), dissipation=dissipation, manifest=manifest
+    )
 
 
 def _refuse(folder: Path, why: str) -> InvalidInput:
@@ -261,9 +270,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             raise _refuse(folder, f"{MANIFEST} has {key} {found}, not {value!r}")
     if not _numbers_allowed(manifest):
         raise _refuse(folder, f"{MANIFEST} has no valid basis and moments")
-    if not _prior_allowed(manifest.get("prior")):
-        raise _refuse(folder, f"{MANIFEST} has no valid prior")
-    if not _history_allowed(manifest.get("history")):
+    if not all(_history_allowed(manifest.get(name)) for name in ("history", "rollout")):
         raise _refuse(folder, f"{MANIFEST} has a history that is not curves of numbers")
     return manifest
 
@@ -276,14 +283,6 @@ def _numbers_allowed(manifest: Mapping[str, Any]) -> bool:
     whole = all(type(n) is int and 1 <= n <= most for n, most in counts)  # bool is no number
     extent = basis.get("extent")
     return whole and isinstance(extent, int | float) and 1 <= extent <= MAX_EXTENT
-
-
-def _prior_allowed(prior: Any) -> bool:
-    """Whether it is null, or an object with the width of a network."""
-    if prior is None:
-        return True
-    width = prior.get("width") if isinstance(prior, dict) else None
-    return type(width) is int and 1 <= width <= MAX_WIDTH
 
 
 def _history_allowed(history: Any) -> bool:
@@ -308,23 +307,16 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _prior(
-    folder: Path, tensors: Mapping[str, Tensor], features: SplineFeatures, kind: Any
-) -> Prior | None:
-    if kind is None:
-        return None
-    prior = Prior(features.parity, features.basis, kind["width"]).requires_grad_(False)
-    given = {name: t for name, t in tensors.items() if name.startswith(PRIOR)}
-    expected = {PRIOR + name: value for name, value in prior.state_dict().items()}
-    shapes = {name: t.shape for name, t in given.items()}
-    if shapes != {name: t.shape for name, t in expected.items()}:
-        raise _refuse(folder, f"{WEIGHTS} has a prior of the wrong shapes")
+def _dissipation(folder: Path, tensors: Mapping[str, Tensor], count: int) -> Dissipation:
+    dissipation = Dissipation(torch.arange(1, count + 1)).requires_grad_(False)
+    own = dissipation.state_dict()
+    given = {name: tensors.get(DISSIPATION + name, torch.zeros(0)) for name in own}
+    if any(given[name].shape != value.shape for name, value in own.items()):
+        raise _refuse(folder, f"{WEIGHTS} has a dissipation of the wrong shapes")
     if not all(_is_real(t) and bool(torch.isfinite(t).all()) for t in given.values()):
-        raise _refuse(folder, f"{WEIGHTS} has a prior that does not hold real numbers")
-    prior.load_state_dict({name.removeprefix(PRIOR): t for name, t in given.items()})
-    if not (torch.equal(prior.parity, features.parity) and bool((prior.scale > 0).all())):
-        raise _refuse(folder, f"{WEIGHTS} has a prior of other moments")
-    return prior
+        raise _refuse(folder, f"{WEIGHTS} has a dissipation that does not hold real numbers")
+    dissipation.load_state_dict(given)
+    return dissipation
 
 
 def _features(
@@ -347,12 +339,12 @@ def _is_real(tensor: Tensor) -> bool:
 
 def _orthonormal(features: SplineFeatures) -> bool:
     """Whether w and the invariants are orthonormal under Mc and w has its parity; not for NaN."""
-    c, h = trapezoid(features.basis.extent + 2.0, 1601)
+    c, h = trapezoid(EXTENT, NODES)
     w = features.matrix(c)
     phi = torch.cat((invariants(c), w), dim=1)
-    gram = phi.T @ ((unit_maxwellian(c) * h)[:, None] * phi)
+    gram = phi.T @ ((unit_maxwellian(c) * h)[:, None] * w)
     defects = (
-        gram - torch.eye(len(gram)),
+        gram - torch.eye(len(gram))[:, INVARIANTS:],
         features.parity.abs() - 1.0,
         w.flip(0) - features.parity * w,
     )

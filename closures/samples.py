@@ -32,18 +32,17 @@ SMALLEST = float(np.finfo(np.float32).tiny)
 
 @dataclass(frozen=True)
 class Samples:
-    """n samples: averages of the basis functions (n, J), KL(g || Mc) (n,) and eps (n,)."""
+    """n samples: averages of the basis functions (n, basis.size) and KL(g || Mc) (n,)."""
 
     averages: Tensor
     divergence: Tensor
-    knudsen: Tensor
 
     def __len__(self) -> int:
         return len(self.divergence)
 
     def take(self, rows: Tensor) -> Samples:
         """The samples `rows`."""
-        return Samples(self.averages[rows], self.divergence[rows], self.knudsen[rows])
+        return Samples(self.averages[rows], self.divergence[rows])
 
 
 def read_samples(data: TrajectorySet, basis: SplineBasis, most: int, seed: int) -> Samples:
@@ -51,20 +50,23 @@ def read_samples(data: TrajectorySet, basis: SplineBasis, most: int, seed: int) 
     c, h = trapezoid(EXTENT, NODES)
     B = basis.matrix(c) * h[:, None]
     each = max(1, most // len(data))
-    averages, divergences, knudsen = [], [], []
+    averages, divergences = [], []
     for index in range(len(data)):
         trajectory = data[index]
         f = np.asarray(trajectory.distribution, np.float64).reshape(-1, len(trajectory.v))
-        eps = np.tile(trajectory.knudsen, len(f) // len(trajectory.knudsen))
         rng = np.random.default_rng([seed, index])
         if len(f) > each:
-            rows = np.sort(rng.choice(len(f), each, replace=False))
-            f, eps = f[rows], eps[rows]
+            f = f[np.sort(rng.choice(len(f), each, replace=False))]
         g = torch.as_tensor(local_frame(f, np.asarray(trajectory.v), c.numpy()))
         averages.append(g @ B)
         divergences.append(_divergence(g, c) @ h)
-        knudsen.append(torch.as_tensor(eps))
-    return Samples(torch.cat(averages), torch.cat(divergences).clamp(min=0.0), torch.cat(knudsen))
+    return Samples(torch.cat(averages), torch.cat(divergences).clamp(min=0.0))
+
+
+def basis_averages(f: Array, v: Array, basis: SplineBasis) -> Tensor:
+    """Averages of the basis functions (n, basis.size) over distributions f (n, v.size)."""
+    c, h = trapezoid(EXTENT, NODES)
+    return torch.as_tensor(local_frame(f, v, c.numpy())) @ (basis.matrix(c) * h[:, None])
 
 
 def _divergence(g: Tensor, c: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import xarray as xr
 from moment_cases import CLOSURES, FIELDS, mixture, solve_all
 
 import closures
-from closures.encoder import Encoder
+from closures.learned import Learned
 from closures.library import write_model
 from closures.restart import ATTRIBUTE
 from kinetic.config import PROBLEMS
@@ -168,7 +168,7 @@ def test_files_that_cannot_be_continued_are_refused(tmp_path):
 
 def test_a_model_continues_its_own_solution_and_no_others(tmp_path):
     with torch.no_grad():
-        write_model(tmp_path / "model", Encoder(3, 3).features(), None, {})
+        write_model(tmp_path / "model", Learned(6).closure(), {})
     own = {"name": "model", "path": str(tmp_path / "model")}
     path = save(closures.solve(problem="mix", closure=own, **SMALL), tmp_path / "solution.zarr")
     assert restart(path, own).sizes["k"] == 6

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from closures.encoder import Encoder
+from closures.learned import Learned
 from closures.library import (
     MANIFEST,
     MAX_BYTES,
@@ -36,7 +36,7 @@ HISTORY = {"step": [0, 10], "train": [0.1, 0.05], "validation": [0.2, 0.06]}
 @pytest.fixture
 def model(tmp_path):
     with torch.no_grad():
-        write_model(tmp_path / "model", Encoder(2, 1).features(), None, {"history": HISTORY})
+        write_model(tmp_path / "model", Learned(3).closure(), {"history": HISTORY})
     return tmp_path / "model"
 
 
@@ -86,7 +86,7 @@ def test_names(spec, name, moments):
 def test_a_model_survives_the_way_to_the_disk(model):
     closure = parse(str(model))
     with torch.no_grad():
-        features = Encoder(2, 1).features()
+        features = Learned(3).encoder.features()
     assert torch.equal(closure.features.coefficients, features.coefficients)
     assert closure.features.parity.tolist() == [-1.0, -1.0, 1.0]
     assert closure.history == HISTORY

@@ -96,7 +96,7 @@ def figures(compared: Comparison) -> set[str]:
     """Names of the figures that the small comparison must have."""
     shown = {show.case.name for show in showcases(compared)}
     per_case = {f"{kind}-{name}" for name in shown for kind in ("profiles", "distributions")}
-    return {"errors", "moments-entropy", "training"} | per_case
+    return {"errors", "moments-entropy", "dissipation-entropy", "training"} | per_case
 
 
 def test_a_case_of_each_kind_is_drawn(compared: Comparison) -> None:
@@ -324,7 +324,7 @@ def test_crosses_of_failures_lie_above_all_errors(compared: Comparison) -> None:
 
 def test_training_curves_are_drawn() -> None:
     with settings():
-        drawing = training_figure({"entropy": HISTORY}, looks({"entropy": "entropy"}))
+        drawing = training_figure("training", {"entropy": HISTORY}, looks({"entropy": "entropy"}))
     (axis,) = drawing.figure.axes
     assert [list(one.get_ydata()) for one in axis.lines] == [
         HISTORY["train"],
@@ -383,7 +383,7 @@ def test_what_has_no_reconstruction_is_left_out() -> None:
 
     closure = parse("entropy-6")
     f_hat = reconstruct(
-        Undecodable(closure.name, closure.features, closure.dual, closure.prior),
+        Undecodable(closure.name, closure.features, closure.dual),
         solution.isel(time=-1),
     )
     assert np.isnan(f_hat).all(axis=1).tolist() == [False, False, True, False]

@@ -20,13 +20,15 @@ import zarr
 from safetensors.torch import load, save
 
 import closures
-from closures import training
+from closures import checkpoint, training
 from closures.cli import main
-from closures.closure import MomentClosure
-from closures.features import SplineFeatures, trapezoid, unit_maxwellian
+from closures.encoder import Encoder
+from closures.features import trapezoid, unit_maxwellian
 from closures.library import read_model
+from closures.objective import Objective
 from closures.samples import Samples, local_frame, read_samples
-from closures.training import BASIS, Learned, Objective, TrainConfig, Trained, TrainOptions, train
+from closures.training import BASIS, TrainConfig, Trained, TrainOptions, train
+from closures.unrolling import read_windows, rollout_error
 from kinetic.commandline import DONE, INVALID
 from kinetic.config import SEED_RANGES
 from kinetic.dataset import generate, open_dataset
@@ -39,7 +41,13 @@ ROOT = Path(__file__).resolve().parent.parent
 GRID = VelocityGrid()
 FLOOR = TrainOptions(data="any").floor
 DATA: dict[str, Any] = {"cells": 24, "time": {"snapshots": 5}}
-OPTIONS: dict[str, Any] = {"steps": 30, "batch": 64, "patience": 100}
+OPTIONS: dict[str, Any] = {
+    "steps": 30,
+    "batch": 64,
+    "patience": 100,
+    "updates": 2,
+    "trajectories": 2,
+}
 
 
 class InterruptionError(Exception):
@@ -64,7 +72,7 @@ def samples(folder: Path) -> Samples:
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the validation set every ten steps."""
-    monkeypatch.setattr(training, "CHECK_EVERY", 10)
+    monkeypatch.setattr(training, "CHECK_EVERY", {"moments": 10, "rollout": 1})
 
 
 def settings(folder: Path, moments: int = 4, **options: Any) -> dict[str, Any]:
@@ -148,13 +156,12 @@ def test_samples_are_drawn_evenly_and_by_seed(folder: Path) -> None:
 # Objective
 
 
-@pytest.mark.parametrize("width", [0, 8])
-def test_the_gradient_is_that_of_finite_differences(samples: Samples, width: int) -> None:
+def test_the_gradient_is_that_of_finite_differences(samples: Samples) -> None:
     """Envelope theorem: the dual's minimiser needs no derivative."""
-    learned, objective = Learned(4, width, seed=3), Objective(FLOOR)
-    objective(learned, samples).backward()
+    encoder, objective = Encoder(2, 2, BASIS), Objective(FLOOR)
+    objective(encoder, samples).backward()
     generator = torch.Generator().manual_seed(5)
-    for parameter in learned.parameters():
+    for parameter in encoder.parameters():
         assert parameter.grad is not None
         direction = torch.randn(parameter.shape, generator=generator).double()
         slope = float((parameter.grad * direction).sum())
@@ -162,7 +169,7 @@ def test_the_gradient_is_that_of_finite_differences(samples: Samples, width: int
         with torch.no_grad():
             for sign in (1.0, -2.0):
                 parameter += sign * step * direction
-                values.append(float(objective(learned, samples)))
+                values.append(float(objective(encoder, samples)))
             parameter += step * direction
         assert (values[0] - values[1]) / (2 * step) == pytest.approx(slope, rel=1e-4, abs=1e-8)
 
@@ -170,13 +177,15 @@ def test_the_gradient_is_that_of_finite_differences(samples: Samples, width: int
 def test_a_maxwellian_loses_nothing() -> None:
     c, h = trapezoid(6.0, 49)
     averages = (unit_maxwellian(c) * h) @ BASIS.matrix(c)
-    equilibrium = Samples(averages[None], torch.zeros(1).double(), torch.ones(1).double())
-    assert abs(float(Objective(FLOOR)(Learned(4, 8, seed=0), equilibrium).detach())) < 1e-5
+    equilibrium = Samples(averages[None], torch.zeros(1).double())
+    assert abs(float(Objective(FLOOR)(Encoder(2, 2, BASIS), equilibrium).detach())) < 1e-5
 
 
 def test_more_moments_lose_less(samples: Samples) -> None:
     objective = Objective(FLOOR)
-    losses = [float(objective(Learned(k, 0, seed=0), samples).detach()) for k in (2, 4, 8)]
+    losses = [
+        float(objective(Encoder((k + 1) // 2, k // 2, BASIS), samples).detach()) for k in (2, 4, 8)
+    ]
     assert 1.0 > losses[0] > losses[1] > losses[2] > 0.0
 
 
@@ -189,12 +198,14 @@ def test_training_lowers_the_loss_and_its_model_solves(
     folder: Path, tmp_path: Path, moments: int
 ) -> None:
     trained = train(settings(folder, moments, steps=60), tmp_path, progress=False)
-    history = trained.history
+    history = trained.histories["moments"]
     assert history["step"] == [0, 10, 20, 30, 40, 50, 60]
     assert min(history["validation"]) < 0.98 * history["validation"][0]
-    assert "60 steps" in str(trained)
+    assert "% error of the closed equations" in str(trained)
+    assert trained.histories["rollout"]["step"] == [0, 1, 2]
     model = read_model(trained.folder, moments)
     assert model.history == history
+    assert model.rollout == trained.histories["rollout"]
     closure = {"name": "model", "path": str(trained.folder)}
     solution = closures.solve(cells=16, time={"end": 0.02, "snapshots": 2}, closure=closure)
     assert solution.sizes["k"] == moments
@@ -222,7 +233,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
         with pytest.raises(InterruptionError):
             train(config, tmp_path / "broken", progress=False)
     record = json.loads((tmp_path / "broken/checkpoint/checkpoint.json").read_text())
-    assert record["step"] == 10
+    assert record["histories"]["moments"]["step"] == [0, 10]
     assert files(train(config, tmp_path / "broken", progress=False)) == straight
     kept = {path.name for path in (tmp_path / "broken/checkpoint").iterdir()}
     assert len(kept) == 2  # nothing is left of the run before
@@ -244,7 +255,7 @@ def interrupt(patch: pytest.MonkeyPatch, place: str) -> None:
     if place == "before":
         patch.setattr(training._Run, "_save", second(training._Run._save))
     elif place == "tensors":
-        patch.setattr(training, "save", second(save))
+        patch.setattr(checkpoint, "save", second(save))
     else:
         patch.setattr(Path, "replace", second(Path.replace, "checkpoint.json"))
 
@@ -263,7 +274,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(folder: Path, tmp_path: Path) -> 
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert 0 < json.loads(record.read_text())["step"] < 400
+    assert json.loads(record.read_text())["histories"]["moments"]["step"][-1] < 400
     assert not (tmp_path / "killed/model").exists()
     assert main(arguments) == DONE
     straight = train(config, tmp_path / "straight", progress=False)
@@ -277,6 +288,7 @@ def test_a_finished_run_is_only_looked_at(
     config = settings(folder, steps=10)
     first = files(train(config, tmp_path, progress=False))
     monkeypatch.setattr(training, "read_samples", None)
+    monkeypatch.setattr(training, "read_windows", None)
     assert files(train(config, tmp_path, progress=False)) == first
 
 
@@ -284,24 +296,13 @@ def test_a_finished_run_is_only_looked_at(
 def test_a_run_stops_when_it_gains_nothing_and_keeps_its_best(folder: Path, tmp_path: Path) -> None:
     config = settings(folder, steps=1000, learning_rate=1.0, patience=3)
     trained = train(config, tmp_path, progress=False)
-    losses = trained.history["validation"]
-    assert trained.history["step"][-1] < 1000
+    losses = trained.histories["moments"]["validation"]
+    assert trained.histories["moments"]["step"][-1] < 1000
     assert losses.index(min(losses)) == len(losses) - 1 - 3
-    held_out = read_samples(open_dataset(folder / "validation.zarr"), BASIS, 20_000, seed=0)
-    best = Objective(FLOOR)(Fixed(read_model(trained.folder)), held_out)  # type: ignore[arg-type]
-    assert float(best) == pytest.approx(min(losses), rel=1e-12)
-
-
-class Fixed:
-    """Stands for what is learned: a closure that does not change."""
-
-    def __init__(self, closure: MomentClosure) -> None:
-        self.encoder, self.prior = self, closure.prior
-        self._features = closure.features
-
-    def features(self) -> SplineFeatures:
-        assert isinstance(self._features, SplineFeatures)
-        return self._features
+    held_out = read_windows(open_dataset(folder / "validation.zarr"), BASIS, 100)
+    rows = torch.arange(len(held_out))
+    best = rollout_error(read_model(trained.folder), held_out, rows, 0, len(held_out.time))
+    assert float(best) == pytest.approx(min(trained.histories["rollout"]["validation"]), rel=1e-9)
 
 
 @pytest.mark.usefixtures("often")

@@ -10,10 +10,25 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
+from closures.library import LearnedClosure
 from closures.metrics import FIELDS, Array
 from closures.outcomes import Comparison, Outcome
 from closures.report.style import SYMBOLS, Drawing, Look, blank, legend, outer_labels
 
+#: What the stages of training are called, and what their curves show.
+STAGES = {
+    "training": (
+        "Training of the moments",
+        "The loss while the moments were learned: a mean of the share of the information on f "
+        "beyond the Maxwellian that the reconstruction loses, KL(f ‖ f̂)/KL(f ‖ M).",
+    ),
+    "rollout": (
+        "Training through the solver",
+        "The error of the closed equations while moments and dissipation were adjusted: mean over "
+        "trajectories, fields and times; in training over windows that grow, in validation over "
+        "whole trajectories.",
+    ),
+}
 #: Range of c = (v - u) / sqrt(T) in which w(c) is drawn.
 REACH = 5.0
 #: Height of a row of crosses, in heights of a panel.
@@ -174,10 +189,36 @@ def _draw_feature(axis: Axes, c: Array, values: Array, look: Look) -> None:
     axis.plot(c, values[:, 0], color=look.color, lw=1.6)
 
 
+def dissipation_figure(name: str, closure: LearnedClosure, look: Look) -> Drawing:
+    """Draw the damping and the diffusivity of each moment against the Knudsen number."""
+    assert closure.dissipation is not None
+    eps = torch.logspace(-3.5, 1.5, 101, dtype=torch.float64)
+    with torch.no_grad():
+        values = [one.numpy() for one in closure.dissipation(eps)]
+    parity = closure.features.parity.tolist()
+    figure, axes = blank(1, 2, (7.6, 3.2))
+    for axis, each, label in zip(
+        axes[0], values, ("damping $a_k$", "diffusivity $d_k$"), strict=True
+    ):
+        for k, one in enumerate(each):
+            order = k if parity[k] < 0 else k - parity.count(-1.0)
+            fade = 1.0 - 0.75 * order / max(1, parity.count(parity[k]) - 1)
+            dashes = "-" if parity[k] < 0 else "--"
+            axis.loglog(eps, one, color=look.color, ls=dashes, alpha=fade, label=f"$w_{{{k + 1}}}$")
+        axis.set_ylabel(label)
+    axes[0, 1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
+    outer_labels(axes, "Knudsen number ε")
+    caption = (
+        "What acts on the moments of " + look.label + " beside transport and collisions: damping "
+        "∂ₜWₖ = −aₖWₖ and diffusion ∂ₓ(ρT dₖ∂ₓmₖ). Odd moments solid, even ones dashed."
+    )
+    return Drawing(f"dissipation-{name}", f"Dissipation of {look.label}", caption, figure)
+
+
 def training_figure(
-    histories: Mapping[str, Mapping[str, Any]], looks: Mapping[str, Look]
+    name: str, histories: Mapping[str, Mapping[str, Any]], looks: Mapping[str, Look]
 ) -> Drawing:
-    """Draw the loss of each closure while it was trained, on training and on validation data."""
+    """Draw the loss of each closure in one of `STAGES`, on training and on validation data."""
     figure, axes = blank(1, len(histories), (3.9 * len(histories) + 0.6, 3.2), sharey=True)
     for axis, (closure, history) in zip(axes[0], histories.items(), strict=True):
         look = looks[closure]
@@ -192,8 +233,5 @@ def training_figure(
         axis.legend(loc="upper right", ncols=2)
     axes[0, 0].set_ylabel("loss")
     outer_labels(axes, "step")
-    caption = (
-        "The loss while the moments were learned: a mean of the share of the information on f "
-        "beyond the Maxwellian that the reconstruction loses, KL(f ‖ f̂)/KL(f ‖ M)."
-    )
-    return Drawing("training", "Training", caption, figure)
+    title, caption = STAGES[name]
+    return Drawing(name, title, caption, figure)

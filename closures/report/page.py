@@ -14,7 +14,12 @@ from markupsafe import Markup
 from closures.closure import Closure
 from closures.library import LearnedClosure
 from closures.outcomes import REFERENCE, Comparison, Outcome, versions
-from closures.report.figures import error_figure, features_figure, training_figure
+from closures.report.figures import (
+    dissipation_figure,
+    error_figure,
+    features_figure,
+    training_figure,
+)
 from closures.report.hierarchy import hierarchies, hierarchy_figure
 from closures.report.profiles import Showcase, distributions, profiles
 from closures.report.reconstruction import samples
@@ -102,10 +107,17 @@ def sections(comparison: Comparison, appearance: Mapping[str, Look]) -> Iterator
     drawings = [
         features_figure(_slug(spec), one, appearance[spec]) for spec, one in learned.items()
     ]
+    drawings += [
+        dissipation_figure(_slug(spec), one, appearance[spec]) for spec, one in learned.items()
+    ]
     yield Section("moments", "Learned moments", text, drawings)
-    histories = {spec: closure.history for spec, closure in learned.items() if closure.history}
     text = "How the learned closures were trained."
-    drawings = [training_figure(histories, appearance)] if histories else []
+    stages = {"training": "history", "rollout": "rollout"}
+    curves = {
+        name: {spec: found for spec, one in learned.items() if (found := getattr(one, kept))}
+        for name, kept in stages.items()
+    }
+    drawings = [training_figure(name, each, appearance) for name, each in curves.items() if each]
     yield Section("training", "Training", text, drawings)
 
 

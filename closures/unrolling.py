@@ -1,0 +1,135 @@
+"""Training through the solver: windows of kinetic solutions, and the error of the closed equations.
+
+From a snapshot of f, encoded, `FiniteVolume` advances the closed equations over the snapshots that
+follow, and
+
+    E = < sum_j j ||q_j - q_ref,j|| / ||q_ref,j|| > / sum_j j,    q = rho, rho u, E,
+
+is the mean over trajectories, fields and snapshots j of the relative error that `closures.metrics`
+states, later ones counting more. The gradient passes through every step; each step is computed
+again on the way back, so memory does not grow with the window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from closures.closure import MomentClosure
+from closures.features import SplineFeatures
+from closures.finite_volume import FiniteVolume, Scheme, State
+from closures.samples import basis_averages
+from closures.splines import SplineBasis
+from kinetic.collisions import BGK
+from kinetic.dataset import TrajectorySet
+
+STARTS = (0.0, 0.3, 0.5)
+"""Where windows begin, as fractions of the time of a trajectory."""
+
+NODES = 16
+"""Of the half-range quadrature: half of those of a solution, as a gradient needs fewer digits."""
+
+NOISE = 1e-4
+"""A relative error below which a trajectory is taken to be right."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """n trajectories, ready to be started from some of their S snapshots.
+
+    Attributes:
+        averages: of the spline basis over f at the starts, (n, starts, N, J).
+        conserved: U, (n, S, N, 3).
+        knudsen: eps, (n, N).
+        starts: snapshots that windows begin at.
+        time: of the snapshots, (S,).
+        collision, boundary, scheme: those of the data.
+    """
+
+    averages: Tensor
+    conserved: Tensor
+    knudsen: Tensor
+    starts: tuple[int, ...]
+    time: NDArray[np.float64]
+    collision: BGK
+    boundary: str
+    scheme: Scheme
+
+    def __len__(self) -> int:
+        return len(self.knudsen)
+
+
+def read_windows(data: TrajectorySet, basis: SplineBasis, most: int) -> Windows:
+    """Read the first `most` trajectories."""
+    time, recipe = np.asarray(data.time), data.configuration
+    starts = tuple(dict.fromkeys(int(s * (len(time) - 1)) for s in STARTS))
+    averages, conserved, knudsen = [], [], []
+    for index in range(min(most, len(data))):
+        trajectory = data[index]
+        f = np.asarray(trajectory.distribution)[list(starts)].astype(np.float64)
+        flat = basis_averages(f.reshape(-1, f.shape[-1]), np.asarray(trajectory.v), basis)
+        averages.append(flat.view(len(starts), -1, basis.size))
+        conserved.append(torch.as_tensor(np.asarray(trajectory.conserved)))
+        knudsen.append(torch.as_tensor(np.asarray(trajectory.knudsen)))
+    return Windows(
+        torch.stack(averages),
+        torch.stack(conserved),
+        torch.stack(knudsen),
+        starts,
+        time,
+        BGK(recipe["collision"]["frequency"], recipe["collision"]["omega"]),
+        recipe["boundary"] or "periodic",
+        Scheme(**recipe["scheme"], nodes=NODES),
+    )
+
+
+def rollout_error(
+    closure: MomentClosure, windows: Windows, rows: Tensor, start: int, length: int
+) -> Tensor:
+    """E of the trajectories `rows` over `length` snapshots from the start of that number.
+
+    Raises:
+        Failure: a trajectory became non-physical.
+    """
+    first, knudsen = windows.starts[start], windows.knudsen[rows]
+    solver = FiniteVolume(closure, knudsen, windows.collision, windows.boundary, windows.scheme)
+    if not isinstance(closure.features, SplineFeatures):
+        raise TypeError("only moments of splines are averages of what windows hold")
+    m = windows.averages[rows, start] @ closure.features.coefficients
+    state = solver.decode(windows.conserved[rows, first].flatten(0, 1), m.flatten(0, 1), None)
+    errors = []
+    for j in range(first, min(first + length, len(windows.time) - 1)):
+        state = _advance(solver, state, windows.time[j + 1] - windows.time[j])
+        errors.append(_relative_error(state.U, windows.conserved[rows, j + 1]))
+    weights = torch.arange(1.0, len(errors) + 1.0, dtype=m.dtype)
+    return torch.stack(errors) @ weights / weights.sum()
+
+
+def _advance(solver: FiniteVolume, state: State, duration: float) -> State:
+    """The state after `duration`, in equal steps, each computed again for its gradient.
+
+    But for the first, which computes what all steps share.
+    """
+    with torch.no_grad():
+        count = int(torch.ceil(duration / solver.largest_step(state)).max())
+    dt = solver.knudsen.new_full((solver.batch,), duration / count)
+
+    def step(U: Tensor, m: Tensor, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        new = solver.step(State(U, m, theta), dt)
+        return new.U, new.m, new.theta
+
+    parts = step(state.U, state.m, state.theta)
+    for _ in range(count - 1):
+        parts = checkpoint(step, *parts, use_reentrant=False, preserve_rng_state=False)
+    return State(*parts)
+
+
+def _relative_error(U: Tensor, reference: Tensor) -> Tensor:
+    """Mean of the relative errors of the fields over trajectories."""
+    square = ((U.view_as(reference) - reference) ** 2).sum(1) / (reference**2).sum(1)
+    return (square + NOISE**2).sqrt().mean()
