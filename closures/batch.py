@@ -54,12 +54,17 @@ class Task:
 
 @dataclass
 class Record:
-    """What is kept of one trajectory: the fields of its snapshots, its seconds and its end."""
+    """What is kept of one trajectory: the fields of its snapshots, its seconds and its end.
+
+    fallbacks: how many cells a compiled solver could not decode by whole Newton steps; None of
+    other solvers.
+    """
 
     start: Start
     times: list[float] = field(default_factory=list)
     fields: dict[str, list[Array]] = field(default_factory=dict)
     seconds: float = 0.0
+    fallbacks: int | None = None
     error: NonPhysicalState | None = None
 
     def result(self, task: Task) -> xr.Dataset | NonPhysicalState:
@@ -81,7 +86,7 @@ class Record:
             del fields["moments"]
         if task.velocity is not None:
             coordinates["v"] = task.velocity.nodes
-        return to_dataset(
+        solution = to_dataset(
             coordinates,
             U,
             q[..., 0],
@@ -91,6 +96,9 @@ class Record:
             momentum=U[..., 1],
             **fields,
         )
+        if self.fallbacks is not None:
+            solution.attrs["newton_fallbacks"] = self.fallbacks
+        return solution
 
 
 class Batch:
@@ -174,6 +182,14 @@ class Batch:
         finally:
             for i in members:
                 self.records[i].seconds += (time.perf_counter() - begin) / len(members)
+            self._count(members, function)
+
+    def _count(self, members: list[int], function: Callable[..., State]) -> None:
+        """Add up the fallbacks of a compiled solver, whose method `function` is."""
+        take = getattr(getattr(function, "__self__", None), "take_fallbacks", None)
+        if take is not None:
+            for i, count in zip(members, take(), strict=True):
+                self.records[i].fallbacks = (self.records[i].fallbacks or 0) + count
 
     def _remove(self, trajectories: Tensor, failure: Failure) -> None:
         cells = self.solver.cells

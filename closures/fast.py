@@ -8,7 +8,7 @@ and where derivatives are asked for, it is `FiniteVolume` itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -19,8 +19,8 @@ from torch import Tensor
 from closures import runtime
 from closures.closure import Frame
 from closures.features import INVARIANTS, SplineFeatures
-from closures.finite_volume import _physical as physical
 from closures.finite_volume import UNDECODABLE, Failure, FiniteVolume, Scheme, State
+from closures.finite_volume import _physical as physical
 from closures.library import LearnedClosure
 from closures.runtime import Array, Gas, Method, Stages, Tables
 from kinetic.collisions import BGK
@@ -29,6 +29,11 @@ from kinetic.collisions import BGK
 @dataclass(frozen=True)
 class FastClosure(LearnedClosure):
     """A learned closure that brings a compiled solver."""
+
+    @classmethod
+    def of(cls, closure: LearnedClosure) -> FastClosure:
+        """`closure` with a compiled solver."""
+        return cls(**{one.name: getattr(closure, one.name) for one in fields(closure)})
 
     def solver(
         self, knudsen: Tensor, collision: BGK, boundary: str, scheme: Scheme
@@ -88,9 +93,10 @@ CUBICS = np.array([[1, 4, 1, 0], [-3, 0, 3, 0], [3, -6, 3, 0], [-1, 3, -3, 1]]) 
 
 
 def _powers(coefficients: Array) -> Array:
-    """Coefficients of t^p of w in each interval, (J, 4, K)."""
+    """Coefficients of t^p of w in each interval, (K, 4 J)."""
+    K = coefficients.shape[1]
     windows = np.lib.stride_tricks.sliding_window_view(coefficients, 4, axis=0)
-    return np.ascontiguousarray(np.einsum("pb,jkb->jpk", CUBICS, windows))
+    return np.ascontiguousarray(np.einsum("pb,jkb->kjp", CUBICS, windows)).reshape(K, -1)
 
 
 def half_range(count: int) -> tuple[Array, Array]:
@@ -106,10 +112,15 @@ class CompiledVolume(FiniteVolume):
         knudsen = self.knudsen[trajectories]
         return type(self)(self.closure, knudsen, self.collision, self.boundary, self.scheme)
 
+    def take_fallbacks(self) -> list[int]:
+        """How many cells of each trajectory needed the damped method since this was last asked."""
+        counts = self._fallbacks.tolist()
+        self._fallbacks[:] = 0
+        return counts
+
     @cached_property
-    def fallbacks(self) -> Tensor:
-        """Cells of each trajectory that needed the damped Newton method so far, (B,)."""
-        return torch.zeros(self.batch, dtype=torch.long)
+    def _fallbacks(self) -> NDArray[np.int64]:
+        return np.zeros(self.batch, np.int64)
 
     @cached_property
     def _tables(self) -> Tables:
@@ -149,7 +160,7 @@ class CompiledVolume(FiniteVolume):
     def _stages(self) -> Stages:
         t, s = self._tables, len(self._method.alpha)
         M, F, P = self.batch * self.cells, self.batch * (self.cells + 1), len(t.order)
-        h, q, J = t.weights.size, t.xi.size, t.powers.shape[0]
+        h, q, J = t.weights.size, t.xi.size, t.powers.shape[1] // 4
         return Stages(
             U=np.empty((s, M, 3)),
             theta=np.empty((s, M, P)),
@@ -159,7 +170,7 @@ class CompiledVolume(FiniteVolume):
             flux=np.empty((s, F, 3)),
             owner=np.zeros(s, np.int64),
             m=np.empty((M, P - INVARIANTS)),
-            pieces=np.empty((M, 4, J)),
+            pieces=np.empty((M, J, 4)),
             frame=np.empty((M, 3)),
             status=np.zeros((s, M), np.int64),
         )
@@ -184,8 +195,8 @@ class CompiledVolume(FiniteVolume):
     def decode(self, U: Tensor, m: Tensor, start: Tensor | None) -> State:
         if torch.is_grad_enabled() and (U.requires_grad or m.requires_grad):
             return super().decode(U, m, start)
-        M, P = len(U), len(self._tables.order)
-        theta = np.zeros((M, P)) if start is None else start.numpy().copy()
+        M = len(U)
+        theta = self._begin(m) if start is None else start.numpy().copy()
         status = np.zeros(M, np.int64)
         density = np.empty((M, 2, self._tables.weights.size))
         runtime.decode(np.ascontiguousarray(m.numpy()), theta, self._tables, density, status)
@@ -193,10 +204,16 @@ class CompiledVolume(FiniteVolume):
         self._check(U, torch.from_numpy(status == runtime.UNDECODED))
         return State(U, m, torch.from_numpy(theta))
 
+    def _begin(self, m: Tensor) -> Array:
+        """Where to start if there is no earlier theta: the network's guess, or equilibrium."""
+        start = getattr(self.closure, "start", None)
+        theta = m.new_zeros((len(m), len(self._tables.order))) if start is None else start(m)
+        return np.ascontiguousarray(theta.detach().numpy())
+
     def _count(self, status: NDArray[np.int64]) -> None:
         """Add the cells that the damped method was called for."""
-        damped = (status != 0).reshape(len(status), self.batch, self.cells).sum(axis=(0, 2))
-        self.fallbacks += torch.from_numpy(damped)
+        shape = (-1, self.batch, self.cells)
+        self._fallbacks += (status != 0).reshape(shape).sum(axis=(0, 2))
 
     def _check(self, U: Tensor, undecoded: Tensor) -> None:
         frame = physical(Frame.of(U))

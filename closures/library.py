@@ -38,8 +38,9 @@ from closures.features import (
 from closures.maxent import MAXENT, maxent
 from closures.resources import closures_dir
 from closures.splines import SplineBasis
+from closures.start import StartNetwork, from_tensors
 from kinetic.errors import InvalidInput, check_choice, nearest
-from kinetic.options import Options, choice, integer, optional, text
+from kinetic.options import Options, choice, flag, integer, optional, text
 
 NETWORKS = ("network", "network_fixed", "network_hermite")
 """Closures of networks by name: to be trained, none is shipped (`closures.network`)."""
@@ -55,6 +56,9 @@ MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
 DISSIPATION = "dissipation."
 """Begins the names of the tensors of the dissipation."""
 
+FAST = "fast."
+"""Begins the names of the tensors of the network of `closures.start`; a model may do without."""
+
 MAX_BYTES = 16 * 2**20
 MAX_MOMENTS = 24
 MAX_INTERVALS, MAX_EXTENT = 1024, 64
@@ -68,7 +72,8 @@ class ClosureConfig(Options):
     """Which closure: a name, its number of moments, or with ``model`` the directory `path`.
 
     `moments` is 6 if it is not given, for a model the number that it has; a number that is given
-    must agree with it. Closures that carry no moments do not use it.
+    must agree with it. Closures that carry no moments do not use it. `fast` asks for the compiled
+    solver of `closures.fast`.
     """
 
     PREFIX: ClassVar[str] = "closure"
@@ -77,9 +82,13 @@ class ClosureConfig(Options):
     name: Annotated[str, choice(NAMES)] = "entropy"
     moments: Annotated[int | None, optional(integer(1, MAX_MOMENTS))] = None
     path: Annotated[str | None, optional(text)] = None
+    fast: Annotated[bool, flag] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.fast and self.name not in ("entropy", "model"):
+            allowed = "only entropy and models of it have a compiled solver"
+            raise InvalidInput("closure.fast", self.fast, allowed)
         if self.name == "model" and self.path is None:
             raise InvalidInput("closure.path", None, "closure=model needs the directory of a model")
         if self.name != "model" and self.path is not None:
@@ -90,9 +99,13 @@ class ClosureConfig(Options):
 
 @dataclass(frozen=True)
 class LearnedClosure(MomentClosure):
-    """A maximum-entropy closure on learned moments, with what its model directory says of it."""
+    """A maximum-entropy closure on learned moments, with what its model directory says of it.
+
+    start: where the compiled solver starts the search for theta, if the model has it.
+    """
 
     manifest: Mapping[str, Any] | None = None
+    start: StartNetwork | None = None
 
     @property
     def history(self) -> Mapping[str, list[float]] | None:
@@ -105,14 +118,33 @@ class LearnedClosure(MomentClosure):
         return (self.manifest or {}).get("rollout")
 
 
-def load(name: str, moments: int | None = None, path: str | Path | None = None) -> Closure:
+def load(
+    name: str, moments: int | None = None, path: str | Path | None = None, fast: bool = False
+) -> Closure:
     """Return a closure by name; see `ClosureConfig` for the arguments.
 
     Raises:
         InvalidInput: no such closure, or its directory is missing, damaged or of another kind.
     """
     check_choice("closure", name, NAMES)
-    config = ClosureConfig(name, moments, None if path is None else str(path))
+    config = ClosureConfig(name, moments, None if path is None else str(path), fast)
+    closure = _load(config, moments)
+    return _compiled(closure) if fast else closure
+
+
+def _compiled(closure: Closure) -> Closure:
+    """The closure with its compiled solver."""
+    # Its kernels need libraries that the other closures do without.
+    from closures.fast import FastClosure
+
+    if not isinstance(closure, LearnedClosure):
+        allowed = "only entropy and models of it have a compiled solver"
+        raise InvalidInput("closure.fast", True, allowed)
+    return FastClosure.of(closure)
+
+
+def _load(config: ClosureConfig, moments: int | None) -> Closure:
+    name = config.name
     if config.path is not None:
         return _learned(Path(config.path), moments)
     if name in NETWORKS:
@@ -149,15 +181,17 @@ def _interval(features: HermiteFeatures) -> tuple[float, int]:
 def parse(spec: str, moments: int | None = None) -> Closure:
     """Return the closure of ``NAME``, ``NAME-MOMENTS`` or a model directory.
 
+    ``entropy-MOMENTS-fast`` is ``entropy-MOMENTS`` with its compiled solver.
+
     Raises:
         InvalidInput: under ``compare.closures``, when it is none of these.
     """
     named = [name for name in NAMES if name not in (*NETWORKS, "model")]
     if spec in named:
         return load(spec, moments)
-    matched = re.fullmatch(r"([a-z_]+)-([0-9]{1,4})", spec)
-    if matched and matched[1] in CARRYING:
-        return load(matched[1], int(matched[2]))
+    matched = re.fullmatch(r"([a-z_]+)-([0-9]{1,4})(-fast)?", spec)
+    if matched and matched[1] in (("entropy",) if matched[3] else CARRYING):
+        return load(matched[1], int(matched[2]), fast=bool(matched[3]))
     if "/" in spec or _is_directory(spec):
         return _learned(Path(spec))
     counted = " or ".join(f"{name}-MOMENTS" for name in CARRYING)
@@ -179,8 +213,13 @@ def _is_directory(spec: str) -> bool:
         return False
 
 
-def write_model(folder: Path, closure: MomentClosure, manifest: Mapping[str, Any]) -> None:
-    """Write a model directory; `manifest` says how it was made.
+def write_model(
+    folder: Path,
+    closure: MomentClosure,
+    manifest: Mapping[str, Any],
+    start: StartNetwork | None = None,
+) -> None:
+    """Write a model directory; `manifest` says how it was made, `start` is for the fast path.
 
     The weights go first and the manifest last, by renaming: a directory with a manifest is whole.
     """
@@ -190,6 +229,8 @@ def write_model(folder: Path, closure: MomentClosure, manifest: Mapping[str, Any
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {"coefficients": features.coefficients.detach(), "parity": features.parity}
     tensors |= {f"{DISSIPATION}{name}": value for name, value in dissipation.state_dict().items()}
+    if start is not None:
+        tensors |= {f"{FAST}{name}": value for name, value in start.state_dict().items()}
     whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     _replace(folder / WEIGHTS, save_tensors(whole))
     kind = {
@@ -224,8 +265,9 @@ def read_model(folder: Path, moments: int | None = None) -> LearnedClosure:
     tensors = _read_weights(folder)
     features = _features(folder, tensors, basis, count)
     dissipation = _dissipation(folder, tensors, count)
+    start = _start(folder, tensors, features.parity)
     return LearnedClosure(
-        "entropy", features, DualSolver(), dissipation=dissipation, manifest=manifest
+        "entropy", features, DualSolver(), dissipation=dissipation, manifest=manifest, start=start
     )
 
 
@@ -317,6 +359,14 @@ def _dissipation(folder: Path, tensors: Mapping[str, Tensor], count: int) -> Dis
         raise _refuse(folder, f"{WEIGHTS} has a dissipation that does not hold real numbers")
     dissipation.load_state_dict(given)
     return dissipation
+
+
+def _start(folder: Path, tensors: Mapping[str, Tensor], parity: Tensor) -> StartNetwork | None:
+    given = {n.removeprefix(FAST): t for n, t in tensors.items() if n.startswith(FAST)}
+    try:
+        return from_tensors(parity, given) if given else None
+    except ValueError as error:
+        raise _refuse(folder, f"{WEIGHTS} has a network of the fast path {error}") from None
 
 
 def _features(

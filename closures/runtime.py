@@ -35,11 +35,14 @@ Array = NDArray[np.float64]
 FINE, NONPHYSICAL, UNDECODED = 0, 1, 2
 """What a step returns."""
 
-WHOLE_STEPS = 5
+WHOLE_STEPS = 8
 """Newton steps tried at full length before a cell is given to the damped method."""
 
 SHRINKING = 0.5
 """A whole step must reduce the residual to this part of it."""
+
+WELL = 0.05
+"""A step that reduces the residual to this part of it is worth another one with its Hessian."""
 
 MAX_EXPONENT, SUFFICIENT, FLAT, HALVINGS = 60.0, 0.25, 1e-10, 40
 """Safeguards of the damped method: see `closures.dual`."""
@@ -47,9 +50,19 @@ MAX_EXPONENT, SUFFICIENT, FLAT, HALVINGS = 60.0, 0.25, 1e-10, 40
 NEGLIGIBLE = 1e-18
 """Weight of the neighbours at which a tridiagonal system counts as solved."""
 
-LOG2E, LN2_HIGH, LN2_LOW = 1.4426950408889634, 6.93147180369123816490e-01, 1.90821492927058770002e-10
+LOG2E, LN2_HIGH, LN2_LOW = (
+    1.4426950408889634,
+    6.93147180369123816490e-01,
+    1.90821492927058770002e-10,
+)
 LOWEST, HIGHEST = -708.0, 709.0
 """Arguments between which exp is a normal number."""
+
+COPIES = 4
+"""Of the sums that particles are deposited on."""
+
+OUTSIDE = 1e3
+"""Marks places beyond the last knot."""
 
 
 class Tables(NamedTuple):
@@ -59,7 +72,7 @@ class Tables(NamedTuple):
     phi: their values (P, h); weights: Mc(c) dc, halved at c = 0 (h,); nodes: c (h,).
     same, cross: products phi_i phi_j, i >= j, of one parity and of two (h, n); their i and j are
         the columns of `same_pairs` and `cross_pairs` (2, n).
-    splines: coefficients (K, J+3); powers: of t in each interval, (J, 4, K); extent: L.
+    splines: coefficients (K, J+3); powers: of t in each interval, (K, 4 J); extent: L.
     xi, xi_weights: half-range Gauss rule on [0, 1].
     """
 
@@ -115,7 +128,7 @@ class Stages(NamedTuple):
 
     U (s, M, 3), theta (s, M, P), density: at +c and -c (s, M, 2, h), edge: largest speeds
     (s, F, 2), rate (s, F, 2, q), flux (s, F, 3), owner: first stage with the same U (s,),
-    m (M, K), pieces: a_jp (M, 4, J), frame: u, sqrt T, 1/sqrt T (M, 3), status of the decoding (s, M).
+    m (M, K), pieces: a_jp (M, J, 4), frame: u, sqrt T, 1/sqrt T (M, 3), status of the decoding (s, M).
     """
 
     U: Array
@@ -147,7 +160,12 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return njit(cache=True, nogil=True, error_model="numpy", fastmath=flags)(function)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _strict(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Sums stay in their order: where that is part of the method, or they are short."""
+    return njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(function)
+
+
+@_strict
 def _exp(x):  # type: ignore[no-untyped-def]
     """exp(x) within 1e-14, constant beyond [LOWEST, HIGHEST]; unlike that of libm it vectorises.
 
@@ -173,33 +191,33 @@ def _exp(x):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _density(theta, tables, plus, minus):  # type: ignore[no-untyped-def]
+def _density(theta, phi, even, weights, plus, minus):  # type: ignore[no-untyped-def]
     """Write w exp(theta.phi) at +c and -c, theta with the even functions first."""
     h = plus.size
     for n in range(h):
         plus[n] = 0.0
         minus[n] = 0.0
-    for k in range(tables.even):
+    for k in range(even):
         for n in range(h):
-            plus[n] += theta[k] * tables.phi[k, n]
-    for k in range(tables.even, theta.size):
+            plus[n] += theta[k] * phi[k, n]
+    for k in range(even, theta.size):
         for n in range(h):
-            minus[n] += theta[k] * tables.phi[k, n]
+            minus[n] += theta[k] * phi[k, n]
     for n in range(h):
-        even, odd = plus[n], minus[n]
-        plus[n] = tables.weights[n] * _exp(min(even + odd, MAX_EXPONENT))
-        minus[n] = tables.weights[n] * _exp(min(even - odd, MAX_EXPONENT))
+        e, o = plus[n], minus[n]
+        plus[n] = weights[n] * _exp(min(e + o, MAX_EXPONENT))
+        minus[n] = weights[n] * _exp(min(e - o, MAX_EXPONENT))
 
 
 @_compiled
-def _gradient(mu, theta, tables, plus, minus, residual):  # type: ignore[no-untyped-def]
+def _gradient(mu, theta, phi, even, gamma, plus, minus, residual):  # type: ignore[no-untyped-def]
     """Write <phi> - mu + gamma theta; return its largest entry, NaN if one is."""
     largest = 0.0
     for k in range(theta.size):
-        total, sign = 0.0, 1.0 if k < tables.even else -1.0
+        total, sign = 0.0, 1.0 if k < even else -1.0
         for n in range(plus.size):
-            total += (plus[n] + sign * minus[n]) * tables.phi[k, n]
-        residual[k] = total - mu[k] + tables.gamma * theta[k]
+            total += (plus[n] + sign * minus[n]) * phi[k, n]
+        residual[k] = total - mu[k] + gamma * theta[k]
         if not abs(residual[k]) <= largest:
             largest = abs(residual[k])
     return largest
@@ -207,52 +225,68 @@ def _gradient(mu, theta, tables, plus, minus, residual):  # type: ignore[no-unty
 
 @_compiled
 def _assemble(values, pairs, density, products, hessian):  # type: ignore[no-untyped-def]
-    """Write sum_n density_n products_n into the entries `pairs` of the lower triangle."""
+    """Write sum_n density_n products_n into the entries `pairs` of the lower triangle.
+
+    Five nodes at a time, so that sums are read and written less often; h is a multiple of five.
+    """
     for p in range(values.size):
         values[p] = 0.0
-    for n in range(density.size):
-        factor = density[n]
+    for n in range(0, density.size, 5):
+        d0, d1, d2, d3, d4 = density[n], density[n + 1], density[n + 2], density[n + 3], density[n + 4]
         for p in range(values.size):
-            values[p] += factor * products[n, p]
+            one = d0 * products[n, p] + d1 * products[n + 1, p] + d2 * products[n + 2, p]
+            values[p] += one + d3 * products[n + 3, p] + d4 * products[n + 4, p]
     for p in range(values.size):
         hessian[pairs[0, p], pairs[1, p]] = values[p]
 
 
 @_compiled
-def _newton_step(tables, plus, minus, residual, work):  # type: ignore[no-untyped-def]
-    """Overwrite the residual by -(H + floor)^-1 residual, by Cholesky's factors."""
+def _factorise(same, cross, same_pairs, cross_pairs, gamma, plus, minus, work):  # type: ignore[no-untyped-def]
+    """Write Hessian + floor = L D L^T: L, and 1/D in its diagonal."""
     hessian, values, sums = work
-    P = residual.size
     for n in range(plus.size):
         sums[n] = plus[n] + minus[n]
-    _assemble(values[: tables.same.shape[1]], tables.same_pairs, sums, tables.same, hessian)
+    _assemble(values[: same.shape[1]], same_pairs, sums, same, hessian)
     for n in range(plus.size):
         sums[n] = plus[n] - minus[n]
-    _assemble(values[: tables.cross.shape[1]], tables.cross_pairs, sums, tables.cross, hessian)
-    largest = 0.0
+    _assemble(values[: cross.shape[1]], cross_pairs, sums, cross, hessian)
+    _eliminate(hessian, gamma)
+
+
+@_strict
+def _eliminate(hessian, gamma):  # type: ignore[no-untyped-def]
+    P, largest = hessian.shape[0], 0.0
     for i in range(P):
         largest = max(largest, hessian[i, i])
     for j in range(P):
-        d = hessian[j, j] + tables.gamma + 1e-14 * largest
+        # Row j holds L_jk D_k until its diagonal is known.
+        d = hessian[j, j] + gamma + 1e-14 * largest
         for k in range(j):
-            d -= hessian[j, k] * hessian[j, k]
-        inverse = 1.0 / np.sqrt(d)
-        hessian[j, j] = inverse
+            product = hessian[j, k]
+            hessian[j, k] = product * hessian[k, k]
+            d -= product * hessian[j, k]
+        hessian[j, j] = 1.0 / d
         for i in range(j + 1, P):
-            d = hessian[i, j]
+            product = hessian[i, j]
             for k in range(j):
-                d -= hessian[i, k] * hessian[j, k]
-            hessian[i, j] = d * inverse
+                product -= hessian[i, k] * hessian[j, k]
+            hessian[i, j] = product
+
+
+@_strict
+def _newton_step(factors, residual, step):  # type: ignore[no-untyped-def]
+    """Write -(H + floor)^-1 residual, the factors known."""
+    P = residual.size
     for i in range(P):
         d = -residual[i]
         for k in range(i):
-            d -= hessian[i, k] * residual[k]
-        residual[i] = d * hessian[i, i]
+            d -= factors[i, k] * step[k]
+        step[i] = d
     for i in range(P - 1, -1, -1):
-        d = residual[i]
+        d = step[i] * factors[i, i]
         for k in range(i + 1, P):
-            d -= hessian[k, i] * residual[k]
-        residual[i] = d * hessian[i, i]
+            d -= factors[k, i] * step[k]
+        step[i] = d
 
 
 @_compiled
@@ -267,47 +301,58 @@ def _value(mu, theta, gamma, plus, minus):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _whole_steps(mu, theta, tables, plus, minus, step, work):  # type: ignore[no-untyped-def]
-    """Newton's method from `theta`, undamped; return whether it converged."""
+def _whole_steps(mu, theta, tables, plus, minus, residual, step, work):  # type: ignore[no-untyped-def]
+    """Newton's method from `theta`, undamped; return whether it converged.
+
+    The Hessian is kept as long as that reduces the residual well (the chord method).
+    """
+    phi, even, weights, gamma = tables.phi, tables.even, tables.weights, tables.gamma
+    same, cross = tables.same, tables.cross
+    same_pairs, cross_pairs = tables.same_pairs, tables.cross_pairs
     before = np.inf
-    for _ in range(WHOLE_STEPS + 1):
-        _density(theta, tables, plus, minus)
-        residual = _gradient(mu, theta, tables, plus, minus, step)
-        if residual <= tables.tolerance:
+    for _ in range(WHOLE_STEPS):
+        _density(theta, phi, even, weights, plus, minus)
+        size = _gradient(mu, theta, phi, even, gamma, plus, minus, residual)
+        if size <= tables.tolerance:
             return True
-        if not residual <= SHRINKING * before:
+        if not size <= SHRINKING * before:
             return False
-        before = residual
-        _newton_step(tables, plus, minus, step, work)
+        if not size <= WELL * before or before == np.inf:
+            _factorise(same, cross, same_pairs, cross_pairs, gamma, plus, minus, work)
+        before = size
+        _newton_step(work[0], residual, step)
         for k in range(theta.size):
             theta[k] += step[k]
     return False
 
 
 @_compiled
-def _damped_steps(mu, theta, tables, plus, minus, step, work):  # type: ignore[no-untyped-def]
+def _damped_steps(mu, theta, tables, plus, minus, residual, step, work):  # type: ignore[no-untyped-def]
     """`closures.dual.DualSolver` for one cell; return whether it converged."""
-    gamma, residual, old = tables.gamma, np.empty_like(theta), np.empty_like(theta)
-    _density(theta, tables, plus, minus)
-    if not _value(mu, theta, gamma, plus, minus) <= 2.0 * tables.weights.sum():
+    phi, even, weights, gamma = tables.phi, tables.even, tables.weights, tables.gamma
+    same, cross = tables.same, tables.cross
+    same_pairs, cross_pairs = tables.same_pairs, tables.cross_pairs
+    old = np.empty_like(theta)
+    _density(theta, phi, even, weights, plus, minus)
+    if not _value(mu, theta, gamma, plus, minus) <= 2.0 * weights.sum():
         theta[:] = 0.0
-        _density(theta, tables, plus, minus)
+        _density(theta, phi, even, weights, plus, minus)
     for _ in range(tables.iterations):
-        if _gradient(mu, theta, tables, plus, minus, residual) <= tables.tolerance:
+        if _gradient(mu, theta, phi, even, gamma, plus, minus, residual) <= tables.tolerance:
             return True
         bound = _value(mu, theta, gamma, plus, minus)
-        step[:] = residual
-        _newton_step(tables, plus, minus, step, work)
+        _factorise(same, cross, same_pairs, cross_pairs, gamma, plus, minus, work)
+        _newton_step(work[0], residual, step)
         slope, length = (residual * step).sum(), 1.0
         old[:] = theta
         for _ in range(HALVINGS + 1):
             theta[:] = old + length * step
-            _density(theta, tables, plus, minus)
+            _density(theta, phi, even, weights, plus, minus)
             value = _value(mu, theta, gamma, plus, minus)
             if abs(slope) < FLAT or value <= bound + SUFFICIENT * length * slope:
                 break
             length *= 0.5
-    return _gradient(mu, theta, tables, plus, minus, residual) <= tables.tolerance
+    return _gradient(mu, theta, phi, even, gamma, plus, minus, residual) <= tables.tolerance
 
 
 @_compiled
@@ -317,7 +362,7 @@ def decode(m, theta, tables, density, status):  # type: ignore[no-untyped-def]
     status: 0 where whole steps converged, 1 where the damped method did, 2 where it did not.
     """
     M, P = theta.shape
-    mu, found, step = np.zeros(P), np.empty(P), np.empty(P)
+    mu, found, residual, step = np.zeros(P), np.empty(P), np.empty(P), np.empty(P)
     size = max(tables.same.shape[1], tables.cross.shape[1])
     work = (np.empty((P, P)), np.empty(size), np.empty(tables.weights.size))
     for cell in range(M):
@@ -327,10 +372,10 @@ def decode(m, theta, tables, density, status):  # type: ignore[no-untyped-def]
             found[k] = theta[cell, place]
             mu[k] = m[cell, place - 3] if place >= 3 else max(1.0 - place, 0.0)
         status[cell] = 0
-        if not _whole_steps(mu, found, tables, plus, minus, step, work):
+        if not _whole_steps(mu, found, tables, plus, minus, residual, step, work):
             for k in range(P):
                 found[k] = theta[cell, tables.order[k]]
-            good = _damped_steps(mu, found, tables, plus, minus, step, work)
+            good = _damped_steps(mu, found, tables, plus, minus, residual, step, work)
             status[cell] = 1 if good else 2
         for k in range(P):
             theta[cell, tables.order[k]] = found[k]
@@ -343,13 +388,13 @@ def particles(theta, tables, density):  # type: ignore[no-untyped-def]
     for cell in range(theta.shape[0]):
         for k in range(ordered.size):
             ordered[k] = theta[cell, tables.order[k]]
-        _density(ordered, tables, density[cell, 0], density[cell, 1])
+        _density(ordered, tables.phi, tables.even, tables.weights, density[cell, 0], density[cell, 1])
 
 
 @_compiled
 def _pieces(theta, scale, tables, combined, out):  # type: ignore[no-untyped-def]
-    """Write a_jp of scale exp(theta.phi(c) - c^2/2): (4, J)."""
-    J = out.shape[1]
+    """Write a_jp of scale exp(theta.phi(c) - c^2/2): (J, 4)."""
+    J = out.shape[0]
     for b in range(combined.size):
         combined[b] = 0.0
     for k in range(tables.splines.shape[0]):
@@ -361,82 +406,87 @@ def _pieces(theta, scale, tables, combined, out):  # type: ignore[no-untyped-def
     for j in range(J):
         s0, s1, s2, s3 = combined[j], combined[j + 1], combined[j + 2], combined[j + 3]
         c = j * width - tables.extent
-        out[0, j] = (s0 + 4.0 * s1 + s2) / 6.0 + q0 + (q1 + q2 * c) * c
-        out[1, j] = 0.5 * (s2 - s0) + (q1 + 2.0 * q2 * c) * width
-        out[2, j] = 0.5 * (s0 - 2.0 * s1 + s2) + q2 * width * width
-        out[3, j] = (s3 - 3.0 * s2 + 3.0 * s1 - s0) / 6.0
+        out[j, 0] = (s0 + 4.0 * s1 + s2) / 6.0 + q0 + (q1 + q2 * c) * c
+        out[j, 1] = 0.5 * (s2 - s0) + (q1 + 2.0 * q2 * c) * width
+        out[j, 2] = 0.5 * (s0 - 2.0 * s1 + s2) + q2 * width * width
+        out[j, 3] = (s3 - 3.0 * s2 + 3.0 * s1 - s0) / 6.0
 
 
 @_compiled
-def _evaluate(pieces, u, inverse, extent, v, out):  # type: ignore[no-untyped-def]
-    """Write f_hat at velocities v."""
-    J = pieces.shape[1]
-    per_width = 0.5 * J / extent
+def _locate(v, u, inverse, extent, intervals, place, t):  # type: ignore[no-untyped-def]
+    """Write the knot intervals of velocities, and where in them; t = OUTSIDE where f_hat ends."""
+    per_width = 0.5 * intervals / extent
     for n in range(v.size):
         s = ((v[n] - u) * inverse + extent) * per_width
-        inside = min(max(s, 0.0), J - 0.5)
-        j = np.uint64(np.int64(inside))
-        t = s - j
-        a = ((pieces[3, j] * t + pieces[2, j]) * t + pieces[1, j]) * t + pieces[0, j]
-        out[n] = _exp(a) if 0.0 <= s <= J else 0.0
+        place[n] = np.int64(min(max(s, 0.0), intervals - 0.5))
+        t[n] = s - place[n] if 0.0 <= s <= intervals else OUTSIDE
 
 
 @_compiled
-def _deposit(sums, v, g, factor, u, inverse, extent, place, t):  # type: ignore[no-untyped-def]
-    """Add factor g t^p, p = 0..3, of particles v to `sums` (J, 4) of their knot intervals."""
-    J = sums.shape[0]
+def _read(pieces, place, t, out):  # type: ignore[no-untyped-def]
+    """Write log f_hat. This loop, which alone does not vectorise, is kept apart."""
+    for n in range(t.size):
+        j, x = np.uint64(place[n]), t[n]
+        out[n] = ((pieces[j, 3] * x + pieces[j, 2]) * x + pieces[j, 1]) * x + pieces[j, 0]
+
+
+@_compiled
+def _exponential(t, out):  # type: ignore[no-untyped-def]
+    """Replace log f_hat by f_hat."""
+    for n in range(t.size):
+        f = _exp(out[n])
+        out[n] = f if t[n] != OUTSIDE else 0.0
+
+
+@_compiled
+def _deposit(sums, count, v, g, u, inverse, extent, place, t):  # type: ignore[no-untyped-def]
+    """Write sum g t^p, p = 0..3, of particles v of each knot interval into sums[0] (COPIES, 4 J).
+
+    Neighbours in `v` go to different copies of the sums, which need not wait for each other.
+    """
+    J = sums.shape[1] // 4
     per_width = 0.5 * J / extent
-    for n in range(v.size):
+    for n in range(count):
         s = ((v[n] - u) * inverse + extent) * per_width
         s = min(max(s, 0.0), float(J))
-        place[n] = min(np.int64(s), J - 1)
-        t[n] = s - place[n]
-    for n in range(v.size):
-        j, x, p = np.uint64(place[n]), t[n], factor * g[n]
-        sums[j, 0] += p
-        sums[j, 1] += p * x
-        sums[j, 2] += p * (x * x)
-        sums[j, 3] += p * (x * x * x)
+        j = min(np.int64(s), J - 1)
+        t[n] = s - j
+        place[n] = 4 * ((n % COPIES) * J + j)
+    flat = sums.reshape(COPIES * 4 * J)
+    for n in range(flat.size):
+        flat[n] = 0.0
+    for n in range(count):
+        j, x, p = np.uint64(place[n]), t[n], g[n]
+        flat[j] += p
+        flat[j + np.uint64(1)] += p * x
+        flat[j + np.uint64(2)] += p * (x * x)
+        flat[j + np.uint64(3)] += p * (x * x * x)
+    for c in range(1, COPIES):
+        for n in range(4 * J):
+            flat[n] += flat[c * 4 * J + n]
 
 
 @_compiled
-def _hold(stages, i, alpha, cell, tables, sums, g, v, place, t, u, inverse):  # type: ignore[no-untyped-def]
-    """Deposit what a cell holds, sum_j alpha_j f_j; stages of one U have one set of velocities."""
-    h = tables.weights.size
-    for first in range(i):
-        if stages.owner[first] != first:
-            continue
-        used = False
-        for n in range(2 * h):
-            g[n] = 0.0
-        for j in range(first, i):
-            if stages.owner[j] == first and alpha[j] != 0.0:
-                used = True
-                for n in range(h):
-                    g[n] += alpha[j] * stages.density[j, cell, 0, n]
-                    g[h + n] += alpha[j] * stages.density[j, cell, 1, n]
-        if not used:
-            continue
-        rho = stages.U[first, cell, 0]
-        drift = stages.U[first, cell, 1] / rho
-        width = np.sqrt(2.0 * stages.U[first, cell, 2] / rho - drift * drift)
-        for n in range(h):
-            v[n] = drift + width * tables.nodes[n]
-            v[h + n] = drift - width * tables.nodes[n]
-        count = 2 * h
-        _deposit(sums, v[:count], g[:count], rho, u, inverse, tables.extent, place, t)
+def _hold(density, alpha, rho, drift, width, nodes, v, g, count):  # type: ignore[no-untyped-def]
+    """Add alpha times the particles of a density (2, h) at v = drift +- width c."""
+    h = nodes.size
+    for n in range(h):
+        v[count + n] = drift + width * nodes[n]
+        v[count + h + n] = drift - width * nodes[n]
+        g[count + n] += alpha * rho * density[0, n]
+        g[count + h + n] += alpha * rho * density[1, n]
 
 
 @_compiled
-def _enter(stages, j, face, factor, tables, sums, v, place, t, u, inverse):  # type: ignore[no-untyped-def]
-    """Deposit `factor` times what crosses a face."""
-    q = tables.xi.size
+def _enter(edge, rate, factor, xi, v, g, count):  # type: ignore[no-untyped-def]
+    """Append `factor` times what crosses a face; return how many particles there are then."""
+    q = xi.size
     for n in range(q):
-        v[n] = stages.edge[j, face, 0] * tables.xi[n]
-    _deposit(sums, v[:q], stages.rate[j, face, 0], factor, u, inverse, tables.extent, place, t)
-    for n in range(q):
-        v[n] = -stages.edge[j, face, 1] * tables.xi[n]
-    _deposit(sums, v[:q], stages.rate[j, face, 1], factor, u, inverse, tables.extent, place, t)
+        v[count + n] = edge[0] * xi[n]
+        v[count + q + n] = -edge[1] * xi[n]
+        g[count + n] = factor * rate[0, n]
+        g[count + q + n] = factor * rate[1, n]
+    return count + 2 * q
 
 
 @_compiled
@@ -472,28 +522,40 @@ def _update(stages, i, method, gas, dt):  # type: ignore[no-untyped-def]
 @_compiled
 def _encode(stages, i, method, gas, tables, dt):  # type: ignore[no-untyped-def]
     """Write m of stage i, in the frames of its own U."""
-    J, K = tables.powers.shape[0], tables.powers.shape[2]
-    size = max(2 * tables.weights.size, tables.xi.size)
-    sums, g, v = np.empty((J, 4)), np.empty(size), np.empty(size)
-    place, t = np.empty(size, np.int64), np.empty(size)
-    for cell in range(gas.batch * gas.cells):
-        b = cell // gas.cells
-        u, inverse = stages.frame[cell, 0], stages.frame[cell, 2]
-        sums[:] = 0.0
-        _hold(stages, i, method.alpha[i], cell, tables, sums, g, v, place, t, u, inverse)
+    U, density, edge, rate = stages.U, stages.density, stages.edge, stages.rate
+    owner, frame, out = stages.owner, stages.frame, stages.m
+    nodes, xi, powers, extent = tables.nodes, tables.xi, tables.powers, tables.extent
+    alpha, beta, N = method.alpha[i], method.beta[i], gas.cells
+    most = i * (2 * nodes.size + 4 * xi.size)
+    v, g, t = np.empty(most), np.empty(most), np.empty(most)
+    place, sums = np.empty(most, np.int64), np.empty((COPIES, powers.shape[1]))
+    for cell in range(gas.batch * N):
+        b, count = cell // N, 0
+        for first in range(i):
+            # Stages of one U have one set of velocities.
+            begun = False
+            for j in range(first, i):
+                if owner[j] == first and owner[first] == first and alpha[j] != 0.0:
+                    if not begun:
+                        begun = True
+                        rho = U[first, cell, 0]
+                        drift = U[first, cell, 1] / rho
+                        width = np.sqrt(2.0 * U[first, cell, 2] / rho - drift * drift)
+                        for n in range(count, count + 2 * nodes.size):
+                            g[n] = 0.0
+                    _hold(density[j, cell], alpha[j], rho, drift, width, nodes, v, g, count)
+            count += 2 * nodes.size * begun
         for j in range(i):
-            if method.beta[i, j] != 0.0:
-                r = method.beta[i, j] * gas.cells * dt[b]
-                _enter(stages, j, cell + b, r, tables, sums, v, place, t, u, inverse)
-                _enter(stages, j, cell + b + 1, -r, tables, sums, v, place, t, u, inverse)
-        m, rho = stages.m[cell], stages.U[i, cell, 0]
-        m[:] = 0.0
-        for j in range(J):
-            for p in range(4):
-                for k in range(K):
-                    m[k] += sums[j, p] * tables.powers[j, p, k]
-        for k in range(K):
-            m[k] /= rho
+            if beta[j] != 0.0:
+                r, face = beta[j] * N * dt[b], cell + b
+                count = _enter(edge[j, face], rate[j, face], r, xi, v, g, count)
+                count = _enter(edge[j, face + 1], rate[j, face + 1], -r, xi, v, g, count)
+        _deposit(sums, count, v, g, frame[cell, 0], frame[cell, 2], extent, place, t)
+        for k in range(powers.shape[0]):
+            total = 0.0
+            for n in range(powers.shape[1]):
+                total += sums[0, n] * powers[k, n]
+            out[cell, k] = total / U[i, cell, 0]
 
 
 @_compiled
@@ -573,7 +635,8 @@ def _compile(name: str, limiter: Limiter) -> Callable[..., Any]:
         for cell in range(gas.batch * N):
             scale = stages.U[i, cell, 0] * stages.frame[cell, 2] / np.sqrt(2.0 * np.pi)
             _pieces(stages.theta[i, cell], scale, tables, combined, stages.pieces[cell])
-        v, f = np.empty(q), np.empty((5, q))
+        J, place = stages.pieces.shape[1], np.empty(q, np.int64)
+        v, t, f = np.empty(q), np.empty((5, q)), np.empty((5, q))
         for face in range(gas.batch * (N + 1)):
             r = dt[face // (N + 1)] * N
             flux0, flux1, flux2 = 0.0, 0.0, 0.0
@@ -588,7 +651,9 @@ def _compile(name: str, limiter: Limiter) -> Callable[..., Any]:
                 for c in range(5):
                     row = gas.order[side, face, c]
                     u, inverse = stages.frame[row, 0], stages.frame[row, 2]
-                    _evaluate(stages.pieces[row], u, inverse, tables.extent, v, f[c])
+                    _locate(v, u, inverse, tables.extent, J, place, t[c])
+                    _read(stages.pieces[row], place, t[c], f[c])
+                _exponential(t.ravel(), f.ravel())
                 rate = stages.rate[i, face, side]
                 for n in range(q):
                     behind, ahead = f[2, n] - f[1, n], f[3, n] - f[2, n]

@@ -41,7 +41,7 @@ def solve(**config: Any) -> xr.Dataset:
 
     Args:
         config: the keys of `kinetic.solve` and ``closure``: a name, or a mapping with ``name``,
-            ``moments`` and ``path``.
+            ``moments``, ``path`` and ``fast``.
 
     Returns:
         Dataset as `kinetic.solve` returns it, and the ``moments`` W (time, x, k) where there are
@@ -59,7 +59,8 @@ def solve(**config: Any) -> xr.Dataset:
 
 def run(config: ClosureSolveConfig, progress: bool = False) -> xr.Dataset:
     """Solve the problem of a configuration; see `solve`."""
-    closure = load(config.closure.name, config.closure.moments, config.closure.path)
+    chosen = config.closure
+    closure = load(chosen.name, chosen.moments, chosen.path, chosen.fast)
     state = _initial_state(config, closure)
     if not config.time.end > state.time:
         raise InvalidInput("time.end", config.time.end, f"must be after the start, {state.time:g}")
