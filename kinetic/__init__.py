@@ -20,6 +20,7 @@ from kinetic.lazy import lazy_names
 
 if TYPE_CHECKING:
     from kinetic import exact as exact
+    from kinetic.boltzmann import boltzmann_operator as boltzmann_operator
     from kinetic.collisions import BGK as BGK
     from kinetic.config import SolveConfig as SolveConfig
     from kinetic.dataset import generate as generate
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 #: every start of the command line does, costs nothing.
 _PUBLIC = {
     "BGK": "kinetic.collisions",
+    "boltzmann_operator": "kinetic.boltzmann",
     "SolveConfig": "kinetic.config",
     "generate": "kinetic.dataset",
     "open_dataset": "kinetic.trajectories",
