@@ -180,17 +180,31 @@ class CompiledVolume(FiniteVolume):
             tensor.requires_grad for tensor in (state.U, state.m, state.theta, dt)
         ):
             return super()._imex_step(state, dt)
+        i, found = self._advance(state, dt.numpy())
         stages = self._stages
-        stages.U[0], stages.theta[0] = state.U.numpy(), state.theta.numpy()
-        stages.m[:] = state.m.numpy()
-        stages.status[:] = 0
-        step = runtime.STEPS[self.scheme.limiter]
-        found, i = step(stages, self._method, self._gas, self._tables, dt.numpy())
         self._count(stages.status)
         U, m, theta = (torch.from_numpy(a.copy()) for a in (stages.U[i], stages.m, stages.theta[i]))
         if found != runtime.FINE:
             self._check(U, torch.from_numpy(stages.status[i] == runtime.UNDECODED))
         return State(U, m, theta)
+
+    def _advance(self, state: State, dt: Array) -> tuple[int, int]:
+        """Fill the stages of a step; return the last one made, and how it ended."""
+        stages, method, gas, table = self._stages, self._method, self._gas, self._tables
+        stages.U[0], stages.theta[0], stages.m[:] = (
+            tensor.numpy() for tensor in (state.U, state.theta, state.m)
+        )
+        stages.status[:] = runtime.FINE
+        runtime.begin(stages, table)
+        last, faces = len(method.alpha) - 1, runtime.FACES[self.scheme.limiter]
+        transported = self.scheme.tableau.transported
+        for i in range(last + 1):
+            found = runtime.advance(stages, i, method, gas, table, dt) if i else runtime.FINE
+            if found != runtime.FINE:
+                return i, found
+            if transported[i]:
+                faces(stages, i, method, gas, table, dt)
+        return last, runtime.FINE
 
     def decode(self, U: Tensor, m: Tensor, start: Tensor | None) -> State:
         if torch.is_grad_enabled() and (U.requires_grad or m.requires_grad):

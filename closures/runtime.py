@@ -32,8 +32,8 @@ from kinetic.limiters import LIMITERS, Limiter
 
 Array = NDArray[np.float64]
 
-FINE, NONPHYSICAL, UNDECODED = 0, 1, 2
-"""What a step returns."""
+FINE, DAMPED, UNDECODED, NONPHYSICAL = 0, 1, 2, 3
+"""How a stage ends; in `Stages.status` FINE, DAMPED and UNDECODED are ends of a cell."""
 
 WHOLE_STEPS = 8
 """Newton steps tried at full length before a cell is given to the damped method."""
@@ -359,7 +359,7 @@ def _damped_steps(mu, theta, tables, plus, minus, residual, step, work):  # type
 def decode(m, theta, tables, density, status):  # type: ignore[no-untyped-def]
     """Replace theta (M, P) by that of moments m (M, K); write the densities at the nodes.
 
-    status: 0 where whole steps converged, 1 where the damped method did, 2 where it did not.
+    status: FINE where whole steps converged, DAMPED where the damped method did, or UNDECODED.
     """
     M, P = theta.shape
     mu, found, residual, step = np.zeros(P), np.empty(P), np.empty(P), np.empty(P)
@@ -371,12 +371,12 @@ def decode(m, theta, tables, density, status):  # type: ignore[no-untyped-def]
             place = tables.order[k]
             found[k] = theta[cell, place]
             mu[k] = m[cell, place - 3] if place >= 3 else max(1.0 - place, 0.0)
-        status[cell] = 0
+        status[cell] = FINE
         if not _whole_steps(mu, found, tables, plus, minus, residual, step, work):
             for k in range(P):
                 found[k] = theta[cell, tables.order[k]]
             good = _damped_steps(mu, found, tables, plus, minus, residual, step, work)
-            status[cell] = 1 if good else 2
+            status[cell] = DAMPED if good else UNDECODED
         for k in range(P):
             theta[cell, tables.order[k]] = found[k]
 
@@ -625,8 +625,34 @@ def _relax(U, m, frame, gas, dt, weight, correction):  # type: ignore[no-untyped
                     m[first + j, k] /= 1.0 + correction * rate[j] ** 2
 
 
-def _compile(name: str, limiter: Limiter) -> Callable[..., Any]:
-    """Return the kernel of a step that reconstructs with `limiter`."""
+@_compiled
+def begin(stages, tables):  # type: ignore[no-untyped-def]
+    """Prepare stage 0, whose U and theta are given."""
+    particles(stages.theta[0], tables, stages.density[0])
+    _physical(stages.U[0], stages.frame)
+
+
+@_compiled
+def advance(stages, i, method, gas, tables, dt):  # type: ignore[no-untyped-def]
+    """Make stage i >= 1 of those before it; return how that went."""
+    stages.owner[i] = i
+    if method.alpha[i, 0] == 1.0 and not method.beta[i].any():
+        stages.U[i] = stages.U[0]
+        stages.owner[i] = 0
+    else:
+        _update(stages, i, method, gas, dt)
+        if not _physical(stages.U[i], stages.frame):
+            return NONPHYSICAL
+        _encode(stages, i, method, gas, tables, dt)
+    correction = method.correction if i == method.diagonal.size - 1 else 0.0
+    _relax(stages.U[i], stages.m, stages.frame, gas, dt, method.diagonal[i], correction)
+    stages.theta[i] = stages.theta[i - 1]
+    decode(stages.m, stages.theta[i], tables, stages.density[i], stages.status[i])
+    return UNDECODED if (stages.status[i] == UNDECODED).any() else FINE
+
+
+def _compile(limiter: Limiter) -> Callable[..., None]:
+    """Return the kernel of the faces that reconstructs with `limiter`."""
 
     def faces(stages, i, method, gas, tables, dt):  # type: ignore[no-untyped-def]
         """Write what crosses the faces of stage i: `FiniteVolume._faces`."""
@@ -673,42 +699,11 @@ def _compile(name: str, limiter: Limiter) -> Callable[..., Any]:
             stages.flux[i, face, 2] = flux2
 
     # The symbols of a cached kernel derive from this name: kernels of one name would be mixed up.
-    faces.__qualname__ = f"faces_{name}"
-    cross_faces = _compiled(faces)
-
-    def step(stages, method, gas, tables, dt):  # type: ignore[no-untyped-def]
-        """Advance U, theta of stage 0 to those of the last stage; return a status and the stage."""
-        s = len(method.alpha)
-        particles(stages.theta[0], tables, stages.density[0])
-        _physical(stages.U[0], stages.frame)
-        if method.beta[:, 0].any():
-            cross_faces(stages, 0, method, gas, tables, dt)
-        for i in range(1, s):
-            stages.owner[i] = i
-            if method.alpha[i, 0] == 1.0 and not method.beta[i].any():
-                stages.U[i] = stages.U[0]
-                stages.owner[i] = 0
-            else:
-                _update(stages, i, method, gas, dt)
-                if not _physical(stages.U[i], stages.frame):
-                    return NONPHYSICAL, i
-                _encode(stages, i, method, gas, tables, dt)
-            correction = method.correction if i == s - 1 else 0.0
-            weight = method.diagonal[i]
-            _relax(stages.U[i], stages.m, stages.frame, gas, dt, weight, correction)
-            stages.theta[i] = stages.theta[i - 1]
-            decode(stages.m, stages.theta[i], tables, stages.density[i], stages.status[i])
-            if (stages.status[i] == 2).any():
-                return UNDECODED, i
-            if method.beta[:, i].any():
-                cross_faces(stages, i, method, gas, tables, dt)
-        return FINE, s - 1
-
-    step.__qualname__ = f"step_{name}"
-    return _compiled(step)
+    faces.__qualname__ = f"faces_{limiter.__name__}"
+    return _compiled(faces)
 
 
-STEPS: Mapping[str, Callable[..., Any]] = MappingProxyType(
-    {name: _compile(name, limiter) for name, limiter in LIMITERS.items()}
+FACES: Mapping[str, Callable[..., None]] = MappingProxyType(
+    {name: _compile(limiter) for name, limiter in LIMITERS.items()}
 )
-"""Kernels of a step by their limiter."""
+"""Kernels of the faces by their limiter."""
