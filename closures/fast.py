@@ -19,8 +19,15 @@ from torch import Tensor
 from closures import runtime
 from closures.closure import Frame
 from closures.features import INVARIANTS, SplineFeatures
-from closures.finite_volume import UNDECODABLE, Failure, FiniteVolume, Scheme, State
-from closures.finite_volume import _physical as physical
+from closures.finite_volume import (
+    UNDECODABLE,
+    Failure,
+    FiniteVolume,
+    Scheme,
+    State,
+    half_range,
+    physical,
+)
 from closures.library import LearnedClosure
 from closures.runtime import Array, Gas, Method, Stages, Tables
 from kinetic.collisions import BGK
@@ -45,20 +52,21 @@ class FastClosure(LearnedClosure):
 
 
 def _has_tables(closure: LearnedClosure) -> bool:
-    """Whether f_hat ends where its splines do."""
-    features = closure.features
-    return isinstance(features, SplineFeatures) and features.basis.extent == closure.extent
+    """Whether f_hat ends where its splines do, and c = 0 is a node."""
+    features, whole = closure.features, closure.nodes % 2 == 1
+    splines = isinstance(features, SplineFeatures) and features.basis.extent == closure.extent
+    return splines and whole and closure.dual is not None
 
 
 def tables(closure: LearnedClosure, nodes: int) -> Tables:
     """What the kernels need of a closure, with `nodes` Gauss nodes on a half range."""
     features, dual = closure.features, closure.dual
-    assert isinstance(features, SplineFeatures) and dual is not None
-    half = len(closure.c) // 2
+    assert isinstance(features, SplineFeatures)
+    assert dual is not None
     parity = np.concatenate(([1.0, -1.0, 1.0], features.parity.numpy()))
     order = np.argsort(-parity, kind="stable")
-    phi = np.ascontiguousarray(closure.phi.detach().numpy()[half:, order].T)
-    weights = closure.measure.numpy()[half:].copy()
+    phi = _upper_half(closure.phi.detach().numpy()[:, order].T)
+    weights = _upper_half(closure.measure.numpy())
     weights[0] *= 0.5
     even = int((parity > 0).sum())
     i, j = np.tril_indices(len(parity))
@@ -72,7 +80,7 @@ def tables(closure: LearnedClosure, nodes: int) -> Tables:
         even=even,
         phi=phi,
         weights=weights,
-        nodes=closure.c.numpy()[half:].copy(),
+        nodes=_upper_half(closure.c.numpy()),
         same=np.ascontiguousarray(products[:, same]),
         cross=np.ascontiguousarray(products[:, ~same]),
         same_pairs=np.ascontiguousarray(pairs[:, same]),
@@ -88,6 +96,13 @@ def tables(closure: LearnedClosure, nodes: int) -> Tables:
     )
 
 
+def _upper_half(values: Array) -> Array:
+    """Values (..., n) at the nodes c >= 0, then zeros up to a multiple of five: (..., h)."""
+    upper = values[..., values.shape[-1] // 2 :]
+    padding = [(0, 0)] * (upper.ndim - 1) + [(0, -upper.shape[-1] % 5)]
+    return np.ascontiguousarray(np.pad(upper, padding))
+
+
 #: B_b in an interval: coefficients of 1, t, t^2, t^3 (rows) of the four that are not zero there.
 CUBICS = np.array([[1, 4, 1, 0], [-3, 0, 3, 0], [3, -6, 3, 0], [-1, 3, -3, 1]]) / 6.0
 
@@ -97,11 +112,6 @@ def _powers(coefficients: Array) -> Array:
     K = coefficients.shape[1]
     windows = np.lib.stride_tricks.sliding_window_view(coefficients, 4, axis=0)
     return np.ascontiguousarray(np.einsum("pb,jkb->kjp", CUBICS, windows)).reshape(K, -1)
-
-
-def half_range(count: int) -> tuple[Array, Array]:
-    nodes, weights = np.polynomial.legendre.leggauss(count)
-    return 0.5 * (nodes + 1.0), 0.5 * weights
 
 
 class CompiledVolume(FiniteVolume):
@@ -124,6 +134,7 @@ class CompiledVolume(FiniteVolume):
 
     @cached_property
     def _tables(self) -> Tables:
+        assert isinstance(self.closure, LearnedClosure)
         return tables(self.closure, self.scheme.nodes)
 
     @cached_property
@@ -135,7 +146,7 @@ class CompiledVolume(FiniteVolume):
 
     @cached_property
     def _gas(self) -> Gas:
-        M = self.batch * self.cells
+        M, (p, q) = self.batch * self.cells, self.collision.exponents
         learned = self.closure.dissipation is not None
         empty = np.zeros((0, M))
         damping, diffusivity = (
@@ -148,7 +159,7 @@ class CompiledVolume(FiniteVolume):
             batch=self.batch,
             cells=self.cells,
             periodic=self.boundary == "periodic",
-            exponents=tuple(map(float, self.collision.exponents)),
+            exponents=(float(p), float(q)),
             knudsen=np.ascontiguousarray(self.knudsen.numpy().reshape(M)),
             dissipates=learned,
             damping=damping,

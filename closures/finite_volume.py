@@ -146,7 +146,7 @@ class FiniteVolume:
         self.boundary, self.scheme = boundary, scheme
         self.batch, self.cells = knudsen.shape
         self.dx = 1.0 / self.cells
-        self.xi, self.xi_weights = knudsen.new_tensor(_half_range(scheme.nodes))
+        self.xi, self.xi_weights = knudsen.new_tensor(half_range(scheme.nodes))
 
     def take(self, trajectories: Tensor) -> FiniteVolume:
         """The solver of some of the trajectories."""
@@ -199,7 +199,7 @@ class FiniteVolume:
         """
         theta, converged = self.closure.decode(m, self.knudsen.flatten(), start)
         state = State(U, m, theta)
-        frame = _physical(state.frame)
+        frame = physical(state.frame)
         if not converged.all():
             cells = torch.nonzero(~converged)[:, 0]
             reason = getattr(self.closure, "undecodable", UNDECODABLE)
@@ -265,7 +265,7 @@ class FiniteVolume:
                 velocities, rate = stage.faces.into_cells()
                 v.append(velocities)
                 g.append(r.expand(-1, self.cells, -1).reshape(-1, 1) * rate)
-        frame = _physical(Frame.of(U))
+        frame = physical(Frame.of(U))
         m = self.closure.encode(frame, torch.cat(v, 1), torch.cat(g, 1))
         return State(U, m, stages[-1].state.theta)
 
@@ -352,13 +352,13 @@ class FiniteVolume:
 
 
 @cache
-def _half_range(count: int) -> NDArray[np.float64]:
+def half_range(count: int) -> NDArray[np.float64]:
     """Gauss-Legendre nodes and weights on [0, 1], (2, n)."""
     nodes, weights = np.polynomial.legendre.leggauss(count)
     return np.stack((0.5 * (nodes + 1.0), 0.5 * weights))
 
 
-def _physical(frame: Frame) -> Frame:
+def physical(frame: Frame) -> Frame:
     """Raise `Failure` unless rho > 0, T > 0 and all is finite."""
     finite = torch.isfinite(frame.rho) & torch.isfinite(frame.u) & torch.isfinite(frame.T)
     good = (frame.rho > 0) & (frame.T > 0) & finite

@@ -8,9 +8,10 @@ arithmetic costs. What makes it fast beside that:
   computed once a cell, and f_hat at a velocity is a look-up, three products and an exponential.
 - what particles deposit on splines needs sum g t^p of each interval alone: `_deposit`.
 - phi has a parity. With E, O the even and odd part of theta.phi, f_hat(+-c) = Mc exp(E +- O), the
-  dual and its derivatives need the nodes c >= 0 only: sums S = f(c) + f(-c) with products of
-  functions of one parity, differences D = f(c) - f(-c) with products of an even and an odd one.
-- Newton's method starts near its solution, and its first steps are taken whole.
+  dual and its derivatives need the nodes c >= 0 only: sums f(c) + f(-c) with products of
+  functions of one parity, differences f(c) - f(-c) with products of an even and an odd one.
+- Newton's method starts near its solution: its first steps are taken whole, and keep one Hessian
+  as long as that does.
 
 Kernels return what went wrong and where; `closures.fast` raises it. Indices are unsigned where a
 loop is to be vectorised. This is the only module of the package that imports numba; as a cached
@@ -128,7 +129,8 @@ class Stages(NamedTuple):
 
     U (s, M, 3), theta (s, M, P), density: at +c and -c (s, M, 2, h), edge: largest speeds
     (s, F, 2), rate (s, F, 2, q), flux (s, F, 3), owner: first stage with the same U (s,),
-    m (M, K), pieces: a_jp (M, J, 4), frame: u, sqrt T, 1/sqrt T (M, 3), status of the decoding (s, M).
+    m (M, K), pieces: a_jp (M, J, 4), frame: u, sqrt T, 1/sqrt T (M, 3), status: of the
+    decoding (s, M).
     """
 
     U: Array
@@ -187,7 +189,7 @@ def _exp(x):  # type: ignore[no-untyped-def]
     p = p * r + 0.5
     p = p * r + 1.0
     p = p * r + 1.0
-    return p * _as_float((np.int64(k) + np.int64(1023)) << np.int64(52))
+    return p * _as_float((np.int64(k) + np.int64(1023)) << np.int64(52))  # type: ignore[call-arg]
 
 
 @_compiled
@@ -232,7 +234,8 @@ def _assemble(values, pairs, density, products, hessian):  # type: ignore[no-unt
     for p in range(values.size):
         values[p] = 0.0
     for n in range(0, density.size, 5):
-        d0, d1, d2, d3, d4 = density[n], density[n + 1], density[n + 2], density[n + 3], density[n + 4]
+        d0, d1, d2 = density[n], density[n + 1], density[n + 2]
+        d3, d4 = density[n + 3], density[n + 4]
         for p in range(values.size):
             one = d0 * products[n, p] + d1 * products[n + 1, p] + d2 * products[n + 2, p]
             values[p] += one + d3 * products[n + 3, p] + d4 * products[n + 4, p]
@@ -388,7 +391,8 @@ def particles(theta, tables, density):  # type: ignore[no-untyped-def]
     for cell in range(theta.shape[0]):
         for k in range(ordered.size):
             ordered[k] = theta[cell, tables.order[k]]
-        _density(ordered, tables.phi, tables.even, tables.weights, density[cell, 0], density[cell, 1])
+        plus, minus = density[cell, 0], density[cell, 1]
+        _density(ordered, tables.phi, tables.even, tables.weights, plus, minus)
 
 
 @_compiled

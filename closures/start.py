@@ -3,8 +3,8 @@
     g(m) = (n(m) + S n(s m))/2,    theta = scale (g(m) - g(0)),
 
 n a perceptron, s and S the parities of w and of (1, c, (c^2-1)/sqrt 2, w): a reflected gas has the
-reflected coefficients, and equilibrium has theta = 0, both exactly. Newton's method goes on from
-there, so the network decides how long the search is and not where it ends. Dimensionless.
+reflected coefficients, and equilibrium has theta = 0, both to round-off. Newton's method goes on
+from there, so the network decides how long the search is and not where it ends. Dimensionless.
 """
 
 from __future__ import annotations
