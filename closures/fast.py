@@ -28,6 +28,7 @@ from closures.finite_volume import (
     half_range,
     physical,
 )
+from closures.learned import Learned
 from closures.library import LearnedClosure
 from closures.runtime import Array, Gas, Method, Stages, Tables
 from kinetic.collisions import BGK
@@ -244,3 +245,13 @@ class CompiledVolume(FiniteVolume):
         frame = physical(Frame.of(U))
         if undecoded.any():
             raise Failure(torch.nonzero(undecoded)[:, 0], frame, UNDECODABLE)
+
+
+def warm_up() -> None:
+    """Compile the kernels of the default scheme, so that workers find them in the cache."""
+    learned = Learned(2).requires_grad_(False).closure()
+    closure = FastClosure(**{one.name: getattr(learned, one.name) for one in fields(learned)})
+    solver = closure.solver(torch.ones(1, 1, dtype=torch.float64), BGK(), "periodic", Scheme())
+    gas = torch.tensor([[1.0, 0.0, 0.5]], dtype=torch.float64)
+    state = solver.decode(gas, torch.zeros(1, 2, dtype=torch.float64), None)
+    solver.step(state, solver.largest_step(state))

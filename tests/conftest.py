@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import hypothesis
 import pytest
 
+from closures.fast import warm_up as warm_up_compiled
 from kinetic.reference import warm_up
 from kinetic.solver import Scheme
 
@@ -22,3 +23,4 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     in_worker = hasattr(session.config, "workerinput")
     if not in_worker and session.config.getoption("numprocesses", None):
         warm_up(Scheme())
+        warm_up_compiled()
