@@ -8,8 +8,13 @@ and where derivatives are asked for, it is `FiniteVolume` itself.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +25,7 @@ from closures import runtime
 from closures.closure import Frame
 from closures.features import INVARIANTS, SplineFeatures
 from closures.finite_volume import (
+    NONPHYSICAL,
     UNDECODABLE,
     Failure,
     FiniteVolume,
@@ -32,6 +38,9 @@ from closures.learned import Learned
 from closures.library import LearnedClosure
 from closures.runtime import Array, Gas, Method, Stages, Tables
 from kinetic.collisions import BGK
+
+SHARE = 512
+"""Cells or faces that are worth a thread."""
 
 
 @dataclass(frozen=True)
@@ -184,51 +193,73 @@ class CompiledVolume(FiniteVolume):
             m=np.empty((M, P - INVARIANTS)),
             pieces=np.empty((M, J, 4)),
             frame=np.empty((M, 3)),
-            status=np.zeros((s, M), np.int64),
+            status=np.zeros(M, np.int64),
         )
 
     def _imex_step(self, state: State, dt: Tensor) -> State:
-        if torch.is_grad_enabled() and any(
-            tensor.requires_grad for tensor in (state.U, state.m, state.theta, dt)
-        ):
+        tensors = (state.U, state.m, state.theta, dt)
+        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
             return super()._imex_step(state, dt)
-        i, found = self._advance(state, dt.numpy())
         stages = self._stages
-        self._count(stages.status)
-        U, m, theta = (torch.from_numpy(a.copy()) for a in (stages.U[i], stages.m, stages.theta[i]))
-        if found != runtime.FINE:
-            self._check(U, torch.from_numpy(stages.status[i] == runtime.UNDECODED))
-        return State(U, m, theta)
+        stages.U[0], stages.m[:], stages.theta[0] = (tensor.numpy() for tensor in tensors[:3])
+        self._advance(dt.numpy())
+        last = (stages.U[-1], stages.m, stages.theta[-1])
+        return State(*(torch.from_numpy(array.copy()) for array in last))
 
-    def _advance(self, state: State, dt: Array) -> tuple[int, int]:
-        """Fill the stages of a step; return the last one made, and how it ended."""
+    def _advance(self, dt: Array) -> None:
+        """Fill the stages of a step, the first one given."""
         stages, method, gas, table = self._stages, self._method, self._gas, self._tables
-        stages.U[0], stages.theta[0], stages.m[:] = (
-            tensor.numpy() for tensor in (state.U, state.theta, state.m)
-        )
-        stages.status[:] = runtime.FINE
-        runtime.begin(stages, table)
-        last, faces = len(method.alpha) - 1, runtime.FACES[self.scheme.limiter]
-        transported = self.scheme.tableau.transported
-        for i in range(last + 1):
-            found = runtime.advance(stages, i, method, gas, table, dt) if i else runtime.FINE
-            if found != runtime.FINE:
-                return i, found
+        M, F = self.batch * self.cells, self.batch * (self.cells + 1)
+        faces, transported = runtime.FACES[self.scheme.limiter], self.scheme.tableau.transported
+        runtime.frames(stages.U[0], stages.frame, 0, M)
+        _share(runtime.particles, M, stages.theta[0], table, stages.density[0])
+        for i, weight in enumerate(method.diagonal):
+            if i > 0:
+                self._transport(i, dt)
+                correction = method.correction if i == len(method.diagonal) - 1 else 0.0
+                runtime.relax(stages.U[i], stages.m, stages.frame, gas, dt, weight, correction)
+                stages.theta[i] = stages.theta[i - 1]
+                self._decode(i, torch.from_numpy(stages.U[i]))
             if transported[i]:
-                faces(stages, i, method, gas, table, dt)
-        return last, runtime.FINE
+                _share(runtime.pieces, M, stages, i, table)
+                _share(faces, F, stages, i, method, gas, table, dt)
+
+    def _transport(self, i: int, dt: Array) -> None:
+        """U and m of stage i before its relaxation."""
+        stages, method = self._stages, self._method
+        first = i == 1 and not method.beta[i].any()
+        stages.owner[i] = 0 if first else i
+        if first:
+            stages.U[i] = stages.U[0]
+            return
+        arguments = (stages, i, method, self._gas, self._tables, dt)
+        if not all(_share(runtime.transport, self.batch * self.cells, *arguments)):
+            positive = (stages.U[i, :, 0] > 0.0) & (stages.frame[:, 1] > 0.0)
+            good = torch.from_numpy(positive & np.isfinite(stages.frame).all(axis=1))
+            frame = Frame.of(torch.from_numpy(stages.U[i].copy()))
+            raise Failure(torch.nonzero(~good)[:, 0], frame, NONPHYSICAL)
+
+    def _decode(self, i: int, U: Tensor) -> None:
+        """Theta of stage i from the moments; `U` is for the error."""
+        stages, M = self._stages, self.batch * self.cells
+        status = stages.status
+        arguments = (stages.m, stages.theta[i], self._tables, stages.density[i], status)
+        _share(runtime.decode, M, *arguments)
+        self._fallbacks += (status != runtime.FINE).reshape(self.batch, self.cells).sum(axis=1)
+        undecoded = torch.from_numpy(status == runtime.UNDECODED)
+        if undecoded.any():
+            frame = physical(Frame.of(U.clone()))
+            raise Failure(torch.nonzero(undecoded)[:, 0], frame, UNDECODABLE)
 
     def decode(self, U: Tensor, m: Tensor, start: Tensor | None) -> State:
         if torch.is_grad_enabled() and (U.requires_grad or m.requires_grad):
             return super().decode(U, m, start)
-        M = len(U)
-        theta = self._begin(m) if start is None else start.numpy().copy()
-        status = np.zeros(M, np.int64)
-        density = np.empty((M, 2, self._tables.weights.size))
-        runtime.decode(np.ascontiguousarray(m.numpy()), theta, self._tables, density, status)
-        self._count(status[None])
-        self._check(U, torch.from_numpy(status == runtime.UNDECODED))
-        return State(U, m, torch.from_numpy(theta))
+        stages = self._stages
+        stages.m[:] = m.numpy()
+        stages.theta[0] = self._begin(m) if start is None else start.numpy()
+        physical(Frame.of(U))
+        self._decode(0, U)
+        return State(U, m, torch.from_numpy(stages.theta[0].copy()))
 
     def _begin(self, m: Tensor) -> Array:
         """Where to start if there is no earlier theta: the network's guess, or equilibrium."""
@@ -236,15 +267,24 @@ class CompiledVolume(FiniteVolume):
         theta = m.new_zeros((len(m), len(self._tables.order))) if start is None else start(m)
         return np.ascontiguousarray(theta.detach().numpy())
 
-    def _count(self, status: NDArray[np.int64]) -> None:
-        """Add the cells that the damped method was called for."""
-        shape = (-1, self.batch, self.cells)
-        self._fallbacks += (status != 0).reshape(shape).sum(axis=(0, 2))
 
-    def _check(self, U: Tensor, undecoded: Tensor) -> None:
-        frame = physical(Frame.of(U))
-        if undecoded.any():
-            raise Failure(torch.nonzero(undecoded)[:, 0], frame, UNDECODABLE)
+def _share(kernel: Callable[..., Any], size: int, *arguments: Any) -> list[Any]:
+    """Call ``kernel(*arguments, first, last)`` on parts of range(size), as many as torch's threads.
+
+    What a kernel writes does not depend on the parts.
+    """
+    parts = max(1, min(torch.get_num_threads(), size // SHARE))
+    if parts == 1:
+        return [kernel(*arguments, 0, size)]
+    edges = [size * part // parts for part in range(parts + 1)]
+    pool = _pool(parts, os.getpid())
+    return list(pool.map(lambda ends: kernel(*arguments, *ends), pairwise(edges)))
+
+
+@cache
+def _pool(workers: int, process: int) -> ThreadPoolExecutor:
+    """Threads of this process: those of a parent do not survive a fork."""
+    return ThreadPoolExecutor(workers)
 
 
 def warm_up() -> None:

@@ -39,6 +39,9 @@ from kinetic.space import GHOSTS, ghosted_rows
 UNDECODABLE = "no distribution of the closure has these moments"
 """Why decoding fails, unless the closure's `undecodable` says more."""
 
+NONPHYSICAL = "density or temperature is not positive"
+"""Why a state has no frame."""
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -364,5 +367,5 @@ def physical(frame: Frame) -> Frame:
     good = (frame.rho > 0) & (frame.T > 0) & finite
     if not good.all():
         cells = torch.nonzero(~good)[:, 0]
-        raise Failure(cells, frame, "density or temperature is not positive")
+        raise Failure(cells, frame, NONPHYSICAL)
     return frame

@@ -1,7 +1,7 @@
 """Compiled kernels of the finite-volume step of a maximum-entropy closure on splines.
 
 The equations, the discretisation and the order of the stages are those of
-`closures.finite_volume.FiniteVolume`; a step is one call, so that 100 cells cost what their
+`closures.finite_volume.FiniteVolume`; a stage is a few calls, so that 100 cells cost what their
 arithmetic costs. What makes it fast beside that:
 
 - log f_hat is a cubic in every knot interval: s(c) = sum_p a_jp t^p, c = -L + (j+t) h. Its a_jp are
@@ -13,9 +13,10 @@ arithmetic costs. What makes it fast beside that:
 - Newton's method starts near its solution: its first steps are taken whole, and keep one Hessian
   as long as that does.
 
-Kernels return what went wrong and where; `closures.fast` raises it. Indices are unsigned where a
-loop is to be vectorised. This is the only module of the package that imports numba; as a cached
-kernel is compiled anew only when its own file changes, those that call each other stand together.
+Kernels with `first` and `last` do the cells or faces between, so that threads can share them; they
+return or note what went wrong, and `closures.fast` raises it. Indices are unsigned where a loop is
+to be vectorised. This is the only module of the package that imports numba; as a cached kernel is
+compiled anew only when its own file changes, those that call each other stand together.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from kinetic.limiters import LIMITERS, Limiter
 
 Array = NDArray[np.float64]
 
-FINE, DAMPED, UNDECODED, NONPHYSICAL = 0, 1, 2, 3
-"""How a stage ends; in `Stages.status` FINE, DAMPED and UNDECODED are ends of a cell."""
+FINE, DAMPED, UNDECODED = 0, 1, 2
+"""How the search for theta of a cell ends: by whole steps, by the damped method, not at all."""
 
 WHOLE_STEPS = 8
 """Newton steps tried at full length before a cell is given to the damped method."""
@@ -129,8 +130,8 @@ class Stages(NamedTuple):
 
     U (s, M, 3), theta (s, M, P), density: at +c and -c (s, M, 2, h), edge: largest speeds
     (s, F, 2), rate (s, F, 2, q), flux (s, F, 3), owner: first stage with the same U (s,),
-    m (M, K), pieces: a_jp (M, J, 4), frame: u, sqrt T, 1/sqrt T (M, 3), status: of the
-    decoding (s, M).
+    m (M, K), pieces: a_jp (M, J, 4), frame: u, sqrt T, 1/sqrt T (M, 3), status: how
+    the search for theta ended (M,).
     """
 
     U: Array
@@ -359,16 +360,16 @@ def _damped_steps(mu, theta, tables, plus, minus, residual, step, work):  # type
 
 
 @_compiled
-def decode(m, theta, tables, density, status):  # type: ignore[no-untyped-def]
-    """Replace theta (M, P) by that of moments m (M, K); write the densities at the nodes.
+def decode(m, theta, tables, density, status, first, last):  # type: ignore[no-untyped-def]
+    """Replace theta (M, P) of cells by that of moments m (M, K); write the densities at the nodes.
 
     status: FINE where whole steps converged, DAMPED where the damped method did, or UNDECODED.
     """
-    M, P = theta.shape
+    P = theta.shape[1]
     mu, found, residual, step = np.zeros(P), np.empty(P), np.empty(P), np.empty(P)
     size = max(tables.same.shape[1], tables.cross.shape[1])
     work = (np.empty((P, P)), np.empty(size), np.empty(tables.weights.size))
-    for cell in range(M):
+    for cell in range(first, last):
         plus, minus = density[cell, 0], density[cell, 1]
         for k in range(P):
             place = tables.order[k]
@@ -385,10 +386,10 @@ def decode(m, theta, tables, density, status):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def particles(theta, tables, density):  # type: ignore[no-untyped-def]
+def particles(theta, tables, density, first, last):  # type: ignore[no-untyped-def]
     """Write the densities at the nodes of theta (M, P)."""
     ordered = np.empty(theta.shape[1])
-    for cell in range(theta.shape[0]):
+    for cell in range(first, last):
         for k in range(ordered.size):
             ordered[k] = theta[cell, tables.order[k]]
         plus, minus = density[cell, 0], density[cell, 1]
@@ -494,10 +495,10 @@ def _enter(edge, rate, factor, xi, v, g, count):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _physical(U, frame):  # type: ignore[no-untyped-def]
+def frames(U, frame, first, last):  # type: ignore[no-untyped-def]
     """Write u, sqrt T, 1/sqrt T (M, 3); return whether rho, T > 0 and all is finite everywhere."""
     good = True
-    for cell in range(U.shape[0]):
+    for cell in range(first, last):
         rho = U[cell, 0]
         u = U[cell, 1] / rho
         T = 2.0 * U[cell, 2] / rho - u * u
@@ -508,9 +509,9 @@ def _physical(U, frame):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _update(stages, i, method, gas, dt):  # type: ignore[no-untyped-def]
+def _update(stages, i, method, gas, dt, first, last):  # type: ignore[no-untyped-def]
     """Write U of sum_j alpha_j f_j + beta_j dt L(f_j) of stage i."""
-    for cell in range(gas.batch * gas.cells):
+    for cell in range(first, last):
         b = cell // gas.cells
         for k in range(3):
             total = 0.0
@@ -524,7 +525,7 @@ def _update(stages, i, method, gas, dt):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _encode(stages, i, method, gas, tables, dt):  # type: ignore[no-untyped-def]
+def _encode(stages, i, method, gas, tables, dt, first, last):  # type: ignore[no-untyped-def]
     """Write m of stage i, in the frames of its own U."""
     U, density, edge, rate = stages.U, stages.density, stages.edge, stages.rate
     owner, frame, out = stages.owner, stages.frame, stages.m
@@ -533,18 +534,18 @@ def _encode(stages, i, method, gas, tables, dt):  # type: ignore[no-untyped-def]
     most = i * (2 * nodes.size + 4 * xi.size)
     v, g, t = np.empty(most), np.empty(most), np.empty(most)
     place, sums = np.empty(most, np.int64), np.empty((COPIES, powers.shape[1]))
-    for cell in range(gas.batch * N):
+    for cell in range(first, last):
         b, count = cell // N, 0
-        for first in range(i):
+        for own in range(i):
             # Stages of one U have one set of velocities.
             begun = False
-            for j in range(first, i):
-                if owner[j] == first and owner[first] == first and alpha[j] != 0.0:
+            for j in range(own, i):
+                if owner[j] == own and owner[own] == own and alpha[j] != 0.0:
                     if not begun:
                         begun = True
-                        rho = U[first, cell, 0]
-                        drift = U[first, cell, 1] / rho
-                        width = np.sqrt(2.0 * U[first, cell, 2] / rho - drift * drift)
+                        rho = U[own, cell, 0]
+                        drift = U[own, cell, 1] / rho
+                        width = np.sqrt(2.0 * U[own, cell, 2] / rho - drift * drift)
                         for n in range(count, count + 2 * nodes.size):
                             g[n] = 0.0
                     _hold(density[j, cell], alpha[j], rho, drift, width, nodes, v, g, count)
@@ -588,7 +589,7 @@ def _dissipate(m, excess, before, after):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _relax(U, m, frame, gas, dt, weight, correction):  # type: ignore[no-untyped-def]
+def relax(U, m, frame, gas, dt, weight, correction):  # type: ignore[no-untyped-def]
     """Collisions and dissipation of m, implicit: `FiniteVolume._relax`."""
     N, dx = gas.cells, 1.0 / gas.cells
     rows = np.empty((5, N))
@@ -630,44 +631,33 @@ def _relax(U, m, frame, gas, dt, weight, correction):  # type: ignore[no-untyped
 
 
 @_compiled
-def begin(stages, tables):  # type: ignore[no-untyped-def]
-    """Prepare stage 0, whose U and theta are given."""
-    particles(stages.theta[0], tables, stages.density[0])
-    _physical(stages.U[0], stages.frame)
+def transport(stages, i, method, gas, tables, dt, first, last):  # type: ignore[no-untyped-def]
+    """Write U and m of sum_j alpha_j f_j + beta_j dt L(f_j); return whether U is physical."""
+    _update(stages, i, method, gas, dt, first, last)
+    if not frames(stages.U[i], stages.frame, first, last):
+        return False
+    _encode(stages, i, method, gas, tables, dt, first, last)
+    return True
 
 
 @_compiled
-def advance(stages, i, method, gas, tables, dt):  # type: ignore[no-untyped-def]
-    """Make stage i >= 1 of those before it; return how that went."""
-    stages.owner[i] = i
-    if method.alpha[i, 0] == 1.0 and not method.beta[i].any():
-        stages.U[i] = stages.U[0]
-        stages.owner[i] = 0
-    else:
-        _update(stages, i, method, gas, dt)
-        if not _physical(stages.U[i], stages.frame):
-            return NONPHYSICAL
-        _encode(stages, i, method, gas, tables, dt)
-    correction = method.correction if i == method.diagonal.size - 1 else 0.0
-    _relax(stages.U[i], stages.m, stages.frame, gas, dt, method.diagonal[i], correction)
-    stages.theta[i] = stages.theta[i - 1]
-    decode(stages.m, stages.theta[i], tables, stages.density[i], stages.status[i])
-    return UNDECODED if (stages.status[i] == UNDECODED).any() else FINE
+def pieces(stages, i, tables, first, last):  # type: ignore[no-untyped-def]
+    """Write log f_hat of stage i as cubics."""
+    combined = np.empty(tables.splines.shape[1])
+    for cell in range(first, last):
+        scale = stages.U[i, cell, 0] * stages.frame[cell, 2] / np.sqrt(2.0 * np.pi)
+        _pieces(stages.theta[i, cell], scale, tables, combined, stages.pieces[cell])
 
 
 def _compile(limiter: Limiter) -> Callable[..., None]:
     """Return the kernel of the faces that reconstructs with `limiter`."""
 
-    def faces(stages, i, method, gas, tables, dt):  # type: ignore[no-untyped-def]
+    def faces(stages, i, method, gas, tables, dt, first, last):  # type: ignore[no-untyped-def]
         """Write what crosses the faces of stage i: `FiniteVolume._faces`."""
         N, q = gas.cells, tables.xi.size
-        combined = np.empty(tables.splines.shape[1])
-        for cell in range(gas.batch * N):
-            scale = stages.U[i, cell, 0] * stages.frame[cell, 2] / np.sqrt(2.0 * np.pi)
-            _pieces(stages.theta[i, cell], scale, tables, combined, stages.pieces[cell])
         J, place = stages.pieces.shape[1], np.empty(q, np.int64)
         v, t, f = np.empty(q), np.empty((5, q)), np.empty((5, q))
-        for face in range(gas.batch * (N + 1)):
+        for face in range(first, last):
             r = dt[face // (N + 1)] * N
             flux0, flux1, flux2 = 0.0, 0.0, 0.0
             for side in range(2):
