@@ -29,7 +29,7 @@ from kinetic.dataset import TrajectorySet
 from kinetic.errors import NonPhysicalState
 from kinetic.problems import problem
 
-SAMPLES, STEPS, BATCH, RATE = 20_000, 1500, 512, 5e-3
+SAMPLES, STEPS, BATCH, RATE = 20_000, 3000, 512, 5e-3
 """Of the fit: samples of the data, steps of Adam, samples a step and learning rate at the start."""
 
 CASES, CELLS, END = 2, 50, 0.1

@@ -1,7 +1,8 @@
 """The closures by name, and the directories in which learned ones are kept.
 
 A model directory holds ``model.json`` (what it is, how it was trained) and ``weights.safetensors``
-(the spline coefficients of its w, orthonormalised: there is no other normalisation to apply).
+(the spline coefficients of its w, orthonormalised: there is no other normalisation to apply; its
+dissipation; and the network of `closures.start`, if it was distilled).
 Nothing in it is executed, and nothing larger than `MAX_BYTES` is read.
 """
 

@@ -40,8 +40,8 @@ FINE, DAMPED, UNDECODED = 0, 1, 2
 WHOLE_STEPS = 8
 """Newton steps tried at full length before a cell is given to the damped method."""
 
-SHRINKING = 0.5
-"""A whole step must reduce the residual to this part of it."""
+GROWTH = 3.0
+"""By more than this a whole step must not increase the residual."""
 
 WELL = 0.05
 """A step that reduces the residual to this part of it is worth another one with its Hessian."""
@@ -319,7 +319,7 @@ def _whole_steps(mu, theta, tables, plus, minus, residual, step, work):  # type:
         size = _gradient(mu, theta, phi, even, gamma, plus, minus, residual)
         if size <= tables.tolerance:
             return True
-        if not size <= SHRINKING * before:
+        if not size <= GROWTH * before:
             return False
         if not size <= WELL * before or before == np.inf:
             _factorise(same, cross, same_pairs, cross_pairs, gamma, plus, minus, work)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from closures.features import INVARIANTS
 
-WIDTH = 32
+WIDTH = 64
 
 
 class StartNetwork(nn.Module):

@@ -14,6 +14,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 import closures
+from closures import distil as distillation
 from closures import fast
 from closures.distil import compare, distil, distil_model, fit
 from closures.fast import CompiledVolume, FastClosure
@@ -43,7 +44,9 @@ def model(tmp_path_factory):
         closure = Learned(3).closure()
         m = 0.3 * torch.randn(500, 3, dtype=torch.float64, generator=torch.Generator())
         theta, good = closure.decode(m, torch.ones(500))
-    network = fit(m[good], theta[good], PARITY, seed=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distillation, "STEPS", 800)
+        network = fit(m[good], theta[good], PARITY, seed=0)
     with torch.no_grad():
         write_model(folder, closure, {}, network)
     return folder
@@ -248,7 +251,8 @@ def test_the_network_is_odd_and_even_and_vanishes_in_equilibrium(model):
     assert start(torch.zeros_like(m)).abs().max() < 1e-13
 
 
-def test_a_model_is_distilled_from_its_data(model, tmp_path):
+def test_a_model_is_distilled_from_its_data(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(distillation, "STEPS", 800)
     recipe = {
         "dataset": {"families": ["wave"], "seed": 0, "trajectories": 2},
         "cells": 20,
