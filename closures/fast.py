@@ -1,9 +1,13 @@
 """The closure `entropy` with a compiled solver.
 
-`FastClosure` is a maximum-entropy closure on splines whose solver makes each step in one compiled
-call (`closures.runtime`). The discretisation is that of `FiniteVolume`, and so is the solution, to
-the tolerance of the dual problem: nothing is approximated. On a device other than the processor,
-and where derivatives are asked for, it is `FiniteVolume` itself.
+`FastClosure` is a maximum-entropy closure on splines whose solver makes each stage of a step in a
+few compiled calls (`closures.runtime`). The discretisation is that of `FiniteVolume`, and so is the
+solution, to the tolerance of the dual problem. The search for theta starts from the last theta of
+the cell, which is ten to a hundred times closer than the guess of a network (`closures.start`);
+that is asked where there is no last one: at the start and after a snapshot. Where whole Newton
+steps do not converge from there, as outside the range of the data, the damped method takes over,
+and is counted. On a device other than the processor, and where derivatives are asked for, the
+solver is `FiniteVolume` itself.
 """
 
 from __future__ import annotations
