@@ -48,7 +48,7 @@ bench: $(STAMP)
 models: $(STAMP)
 	$(BIN)/kinetic dataset dataset.trajectories=400 "dataset.families=[wave,mix]" \
 		hydra.run.dir=outputs/models/data
-	for K in 6 9; do $(BIN)/closures train closure.moments=$$K \
+	for K in 6 9 12; do $(BIN)/closures train closure.moments=$$K \
 		train.data=outputs/models/data/dataset.zarr hydra.run.dir=outputs/models/k$$K || exit; done
 
 clean:

@@ -55,8 +55,9 @@ class CompareOptions(Options):
         "navier_stokes",
         "hermite-3",
         "hermite-6",
-        "entropy-6",
-        "entropy-9",
+        "entropy-6-fast",
+        "entropy-9-fast",
+        "entropy-12-fast",
     )
     families: Annotated[tuple[str, ...], several(choice(FAMILIES))] = ("wave", "mix", "transition")
     cases: Annotated[int, integer(1, 1_000_000)] = 50

@@ -10,7 +10,8 @@ a staircase; filtered spherical harmonics (McClarren and Hauck, J. Comput. Phys.
 and regularised moments (Struchtrup and Torrilhon, Phys. Fluids 15 (2003) 2668) do the like with
 given coefficients. Mass, momentum and energy are not touched, equilibrium (m = 0) stays what it is,
 and as m vanishes with eps so does all of this beside the collisions. a and d are softplus of
-functions linear in log10 eps between the decades; a in units of 1/time, d of time.
+functions linear in log10 eps between the decades; a in units of 1/time, d of time. Both are
+implicit in every stage of the time step, and of first order in it.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from closures.tridiagonal import solve_dominant
 DECADES = (-3, 1)
 """Range of log10 eps within which a and d vary."""
 
-MEMORY = 0.02
-"""Time in which a mode is lost without collisions, to start from."""
+MEMORY, SLIGHT = 0.18, 0.01
+"""To start from: the time in which modes are lost without collisions, times K, and a damping."""
 
 
 class Dissipation(nn.Module):
     """a and d of K moments as functions of the Knudsen number.
 
-    At the start a = 1 and d = eps s/(eps + s) (n/N)^2, s = MEMORY: the higher a moment, the shorter
-    it lives.
+    At the start a = SLIGHT and d = (n/N)^2 eps s/(2 eps + 2 s), s = MEMORY/K: the higher a moment,
+    the shorter it lives, and the more are carried, the less is lost.
 
     Args:
         degrees: of the Hermite functions that the moments resemble, n (K,); N is the largest.
@@ -40,8 +41,9 @@ class Dissipation(nn.Module):
     def __init__(self, degrees: Tensor) -> None:
         super().__init__()
         eps = 10.0 ** torch.arange(DECADES[0], DECADES[1] + 1, dtype=torch.float64)
-        d = (degrees / degrees.max())[:, None] ** 2 * (eps * MEMORY / (eps + MEMORY))
-        self.raw_damping = nn.Parameter(_inverse_softplus(torch.ones_like(d)))
+        s = MEMORY / len(degrees)
+        d = (degrees / degrees.max())[:, None] ** 2 * (0.5 * eps * s / (eps + s))
+        self.raw_damping = nn.Parameter(_inverse_softplus(torch.full_like(d, SLIGHT)))
         self.raw_diffusivity = nn.Parameter(_inverse_softplus(d))
 
     def forward(self, knudsen: Tensor) -> tuple[Tensor, Tensor]:

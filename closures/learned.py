@@ -14,6 +14,10 @@ from closures.splines import SplineBasis
 
 BASIS = SplineBasis(extent=6.0, intervals=24)
 
+DUAL = DualSolver(regularization=1e-5)
+"""Its gamma draws back moments that the error of a step has put where no density has them; it damps
+theta by that much a decoding, which no other state notices."""
+
 RESOLVED = 0.05
 """Part of a Hermite function that w must hold to be ordered by it."""
 
@@ -30,8 +34,8 @@ class Learned(nn.Module):
 
     def closure(self) -> MomentClosure:
         """The closure of the present parameters (differentiable)."""
-        features, dual = self.encoder.features(), DualSolver()
-        return MomentClosure("entropy", features, dual, dissipation=self.dissipation)
+        features = self.encoder.features()
+        return MomentClosure("entropy", features, DUAL, dissipation=self.dissipation)
 
     @torch.no_grad()
     def order_by_degree(self) -> None:

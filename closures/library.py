@@ -25,7 +25,6 @@ from torch import Tensor
 
 from closures.closure import Closure, MomentClosure
 from closures.dissipation import Dissipation
-from closures.dual import DualSolver
 from closures.features import (
     EXTENT,
     INVARIANTS,
@@ -36,6 +35,7 @@ from closures.features import (
     trapezoid,
     unit_maxwellian,
 )
+from closures.learned import DUAL
 from closures.maxent import MAXENT, maxent
 from closures.resources import closures_dir
 from closures.splines import SplineBasis
@@ -51,7 +51,7 @@ CARRYING = ("hermite", *MAXENT, "entropy")
 """Closures by name that carry moments, as many as they are asked for."""
 
 DEFAULT_MOMENTS = 6
-SHIPPED = (6, 9)
+SHIPPED = (6, 9, 12)
 SCHEMA_VERSION = "1.1"
 MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
 DISSIPATION = "dissipation."
@@ -153,7 +153,7 @@ def _load(config: ClosureConfig, moments: int | None) -> Closure:
         raise InvalidInput("closure", name, allowed)
     if name == "entropy":
         if config.moments not in SHIPPED:
-            allowed = "shipped are " + " and ".join(map(str, SHIPPED)) + "; train others"
+            allowed = "shipped are " + ", ".join(map(str, SHIPPED)) + "; train others"
             raise InvalidInput("closure.moments", config.moments, allowed)
         folder = closures_dir() / f"entropy-d1-bgk-k{config.moments}"
         return read_model(folder, config.moments)
@@ -268,7 +268,7 @@ def read_model(folder: Path, moments: int | None = None) -> LearnedClosure:
     dissipation = _dissipation(folder, tensors, count)
     start = _start(folder, tensors, features.parity)
     return LearnedClosure(
-        "entropy", features, DualSolver(), dissipation=dissipation, manifest=manifest, start=start
+        "entropy", features, DUAL, dissipation=dissipation, manifest=manifest, start=start
     )
 
 

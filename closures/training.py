@@ -2,8 +2,8 @@
 
 `moments` finds the w(c) whose averages say most about f (`closures.objective`); `rollout` then lets
 the solver run over windows of the data and adjusts w and its dissipation until the closed equations
-follow the kinetic one (`closures.unrolling`), the windows growing from one snapshot to a part of
-a trajectory. Each stage takes steps of Adam, looks at the validation data now and then, keeps its
+follow the kinetic one (`closures.unrolling`), the windows growing from a fifth to half of a
+trajectory. Each stage takes steps of Adam, looks at the validation data now and then, keeps its
 best and leaves a checkpoint. Training is a pure function of data, configuration and seed; it goes
 on from its checkpoint to the bit.
 """
@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from closures.checkpoint import Checkpoint, group, optimizer_tensors, restore_optimizer
+from closures.distil import distil
 from closures.finite_volume import Failure
 from closures.learned import BASIS, Learned
 from closures.learning_data import open_data
@@ -44,8 +45,8 @@ CHECK_EVERY = {"moments": 100, "rollout": 5}
 WINDOWS = 400
 """Most trajectories that the solver is run on, and a tenth of it for validation."""
 
-LONGEST = 0.4
-"""Of the windows, as a fraction of the time of a trajectory."""
+SHORTEST, LONGEST = 0.2, 0.5
+"""Windows at the first and the last step, as fractions of the time of a trajectory."""
 
 MOMENT_RATE = 0.02
 """Learning rate of w in `rollout`, as a fraction of that of the dissipation."""
@@ -66,9 +67,9 @@ class TrainOptions(Options):
     learning_rate: Annotated[float, positive(1e-8, 1.0)] = 0.03
     floor: Annotated[float, positive(1e-12, 1.0)] = 1e-5
     patience: Annotated[int, integer(1, 1_000_000)] = 8
-    updates: Annotated[int, integer(1, 1_000_000)] = 30
+    updates: Annotated[int, integer(1, 1_000_000)] = 12
     trajectories: Annotated[int, integer(1, 10_000)] = 6
-    update_rate: Annotated[float, positive(1e-8, 10.0)] = 0.15
+    update_rate: Annotated[float, positive(1e-8, 10.0)] = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -139,10 +140,16 @@ def train(
     keep_freed_memory()
     with ProgressBar(progress, "training") as bar:
         run.learn(data, validation, bar)
-    made = {"configuration": config.recipe(), "data": data.configuration}
-    curves = {"history": run.histories["moments"], "rollout": run.histories["rollout"]}
     with torch.no_grad():
-        write_model(folder / "model", learned.closure(), {"training": made} | curves)
+        closure = learned.requires_grad_(False).closure()
+    fast = distil(closure, data, config.train.seed)
+    manifest = {
+        "training": {"configuration": config.recipe(), "data": data.configuration},
+        "history": run.histories["moments"],
+        "rollout": run.histories["rollout"],
+        "fast": fast.measured,
+    }
+    write_model(folder / "model", closure, manifest, fast.network)
     return Trained(folder / "model", run.histories)
 
 
@@ -244,8 +251,8 @@ class Rollout:
         count = min(self.options.trajectories, len(self.windows))
         rows = torch.as_tensor(rng.choice(len(self.windows), count, replace=False))
         start = int(rng.integers(len(self.windows.starts)))
-        longest = max(1, int(LONGEST * (len(self.windows.time) - 1)))
-        length = min(longest, 1 + 2 * longest * step // self.steps)
+        share = SHORTEST + (LONGEST - SHORTEST) * step / self.steps
+        length = max(1, round(share * (len(self.windows.time) - 1)))
         return _physical(learned, self.windows, rows, start, length)
 
     def validate(self, learned: Learned) -> float:

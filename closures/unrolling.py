@@ -31,8 +31,8 @@ from kinetic.dataset import TrajectorySet
 STARTS = (0.0, 0.3, 0.5)
 """Where windows begin, as fractions of the time of a trajectory."""
 
-NODES = 16
-"""Of the half-range quadrature: half of those of a solution, as a gradient needs fewer digits."""
+NODES = 24
+"""Of the half-range quadrature: fewer than a solution has, as a gradient needs fewer digits."""
 
 NOISE = 1e-4
 """A relative error below which a trajectory is taken to be right."""
