@@ -221,8 +221,11 @@ class CompiledVolume(FiniteVolume):
             if i > 0:
                 self._transport(i, dt)
                 correction = method.correction if i == len(method.diagonal) - 1 else 0.0
+                before = stages.m.copy()
                 runtime.relax(stages.U[i], stages.m, stages.frame, gas, dt, weight, correction)
                 stages.theta[i] = stages.theta[i - 1]
+                if gas.dissipates:
+                    self._spare(i, before, dt, weight, correction)
                 self._decode(i, torch.from_numpy(stages.U[i]))
             if transported[i]:
                 _share(runtime.pieces, M, stages, i, table)
@@ -242,6 +245,25 @@ class CompiledVolume(FiniteVolume):
             good = torch.from_numpy(positive & np.isfinite(stages.frame).all(axis=1))
             frame = Frame.of(torch.from_numpy(stages.U[i].copy()))
             raise Failure(torch.nonzero(~good)[:, 0], frame, NONPHYSICAL)
+
+    def _spare(self, i: int, before: Array, dt: Array, weight: float, correction: float) -> None:
+        """Let the cells of stage i that dissipation strains go without it: `strained`."""
+        stages, status = self._stages, self._stages.status
+        M = self.batch * self.cells
+        _share(
+            runtime.decode, M, stages.m, stages.theta[i], self._tables, stages.density[i], status
+        )
+        found = torch.from_numpy(status != runtime.UNDECODED)
+        rows = self.strained(torch.from_numpy(stages.theta[i]), found).numpy()
+        if rows.any():
+            shape = self.knudsen.shape
+            rho, T = (
+                torch.from_numpy(x).view(shape)
+                for x in (stages.U[i, :, 0], stages.frame[:, 1] ** 2)
+            )
+            rate = torch.from_numpy(dt)[:, None] / self._mean_free_time(rho, T)
+            plain = before / self._slowing(rate, weight, correction).numpy()
+            stages.m[rows], stages.theta[i, rows] = plain[rows], 0.0
 
     def _decode(self, i: int, U: Tensor) -> None:
         """Theta of stage i from the moments; `U` is for the error."""

@@ -31,6 +31,7 @@ from torch import Tensor
 from closures.closure import Closure, Distribution, Frame
 from closures.conduction import conduct, conducted_heat
 from closures.dissipation import dissipate
+from closures.features import INVARIANTS
 from closures.limiters import LIMITERS
 from kinetic.collisions import BGK
 from kinetic.imex import TABLEAUX, ImexTableau
@@ -41,6 +42,10 @@ UNDECODABLE = "no distribution of the closure has these moments"
 
 NONPHYSICAL = "density or temperature is not positive"
 """Why a state has no frame."""
+
+
+STRAINED = 1.0
+"""A coefficient of w in f_hat beyond which dissipated moments are taken for those of no density."""
 
 
 @dataclass(frozen=True)
@@ -298,14 +303,32 @@ class FiniteVolume:
         """Implicit relaxation of m, exact and without iteration as U does not change; decode."""
         rho, T = (field.view_as(self.knudsen) for field in (state.frame.rho, state.frame.T))
         rate = dt[:, None] / self._mean_free_time(rho, T)
+        plain = state.m / self._slowing(rate, weight, correction)
+        if self.closure.dissipation is None:
+            return self.decode(state.U, plain, state.theta)
         m = self._damp(state.m, rho, T, weight * rate, weight * dt)
         m = m / (1.0 + correction * rate.flatten() ** 2)[:, None]
-        return self.decode(state.U, m, state.theta)
+        theta, found = self.closure.decode(m, self.knudsen.flatten(), state.theta)
+        strained = self.strained(theta, found)[:, None]
+        start = torch.where(strained, torch.zeros_like(theta), theta)
+        return self.decode(state.U, torch.where(strained, plain, m), start)
+
+    @staticmethod
+    def _slowing(rate: Tensor, weight: float, correction: float) -> Tensor:
+        """What collisions divide m by, (M, 1)."""
+        return ((1.0 + weight * rate) * (1.0 + correction * rate**2)).view(-1, 1)
+
+    @staticmethod
+    def strained(theta: Tensor, found: Tensor) -> Tensor:
+        """Cells whose dissipated moments hardly any density has: they go without dissipation.
+
+        Moments diffuse each at its own rate, so beside a strong jump their mean need not be that of
+        any density.
+        """
+        return ~found | ~(theta[:, INVARIANTS:].abs().amax(1) <= STRAINED)
 
     def _damp(self, m: Tensor, rho: Tensor, T: Tensor, rate: Tensor, dt: Tensor) -> Tensor:
         """m after an implicit step: collisions at `rate` dt nu/eps (B, N), and dissipation."""
-        if self.closure.dissipation is None:
-            return m / (1.0 + rate).flatten()[:, None]
         a, d = self._dissipation
         excess = 1.0 + rate + dt[:, None] * a
         diffusion = dt[:, None] * rho * T * d
