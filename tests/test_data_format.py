@@ -58,6 +58,7 @@ def solutions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, xr.Dataset]
         "plain": kinetic.solve(**ONE),
         "full": kinetic.solve(**ONE, output={"distribution": True}),
         "closure": closures.solve(**ONE, closure={"name": "hermite", "moments": 3}),
+        "fast": closures.solve(**ONE, closure={"name": "entropy", "fast": True}),
     }
     for name, solution in made.items():
         kinetic.write_solution(solution, folder / name)
@@ -65,9 +66,10 @@ def solutions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, xr.Dataset]
 
 
 WITHOUT = {
-    "plain": ("optional", "closures only", "`distribution`"),
-    "full": ("closures only",),
-    "closure": ("optional", "`distribution`"),
+    "plain": ("optional", "closures only", "fast closures only", "`distribution`"),
+    "full": ("closures only", "fast closures only"),
+    "closure": ("optional", "fast closures only", "`distribution`"),
+    "fast": ("optional", "`distribution`"),
 }
 
 
