@@ -20,7 +20,7 @@ import zarr
 from safetensors.torch import load, save
 
 import closures
-from closures import checkpoint, training
+from closures import checkpoint, distil, training
 from closures.cli import main
 from closures.encoder import Encoder
 from closures.features import trapezoid, unit_maxwellian
@@ -67,6 +67,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def samples(folder: Path) -> Samples:
     return read_samples(open_dataset(folder / "training.zarr"), BASIS, 10_000, seed=0)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit the start of the compiled solver in a moment; `test_fast` is about it."""
+    monkeypatch.setattr(distil, "STEPS", 5)
+    monkeypatch.setattr(distil, "CASES", 1)
 
 
 @pytest.fixture
