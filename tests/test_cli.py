@@ -271,6 +271,8 @@ def test_interruption_ends_with_130() -> None:
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": path},
+        # A shell that runs the tests in the background lets its children ignore the signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         while not Path("out/.hydra/overrides.yaml").exists():
             time.sleep(0.05)
