@@ -93,6 +93,7 @@ class Record:
             self.start.knudsen,
             configuration=task.configuration,
             solver_seconds=self.seconds,
+            dim=1,
             momentum=U[..., 1],
             **fields,
         )

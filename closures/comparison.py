@@ -27,7 +27,7 @@ from closures.library import ClosureConfig, parse
 from closures.metrics import errors
 from closures.outcomes import REFERENCE, Case, Comparison, Outcome, percent, summarise
 from closures.report.page import write_report
-from closures.solution import run_batch
+from closures.solution import check_available, run_batch
 from closures.structure import structure
 from kinetic.collisions import BGK
 from kinetic.config import FAMILIES, OutputConfig, Physics, ProblemConfig, SolveConfig, seed
@@ -79,6 +79,10 @@ class CompareConfig(Physics):
 
     closure: ClosureConfig = field(default_factory=ClosureConfig)
     compare: CompareOptions = field(default_factory=CompareOptions)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_available(self)
 
     def draw(self) -> list[Case]:
         """Draw the cases, family by family."""

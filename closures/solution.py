@@ -18,7 +18,7 @@ from closures.library import ClosureConfig, load
 from closures.memory import keep_freed_memory
 from closures.restart import MomentState, read_state, sign
 from kinetic.collisions import BGK
-from kinetic.config import SchemeConfig, SolveConfig
+from kinetic.config import Physics, SchemeConfig, SolveConfig
 from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.problems import State, problem
 from kinetic.progress import ProgressBar
@@ -34,6 +34,24 @@ class ClosureSolveConfig(SolveConfig):
     """Everything that defines one solution of a closed system (``closures solve``)."""
 
     closure: ClosureConfig = field(default_factory=ClosureConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_available(self)
+
+
+def check_available(config: Physics) -> None:
+    """Refuse what the kinetic solver knows and closures do not yet.
+
+    Raises:
+        InvalidInput: more than one velocity dimension, or another operator than BGK.
+    """
+    if config.velocity.dim != 1:
+        allowed = "not available yet for closures; use velocity.dim=1"
+        raise InvalidInput("velocity.dim", config.velocity.dim, allowed)
+    if config.collision.name != "bgk":
+        allowed = "not available yet for closures; use collision=bgk"
+        raise InvalidInput("collision.name", config.collision.name, allowed)
 
 
 def solve(**config: Any) -> xr.Dataset:

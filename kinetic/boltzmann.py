@@ -122,6 +122,10 @@ class BoltzmannOperator:
         tables = self._tables_for(xp, f)
         return _evaluate(xp.fft, f, *tables) if xp is not np else self._in_blocks(f, *tables)
 
+    def conserving(self, change: Array) -> Array:
+        """Return rows (cells, N^2) less their projection on the invariants."""
+        return change - (change @ self._invariants) @ self._invariants.T
+
     def _in_blocks(self, f: Array, *tables: Array) -> Array:
         Q = np.empty(f.shape, f.dtype)
         size = self.cells_in_block(f)

@@ -13,11 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from types import MappingProxyType
+from typing import Protocol
 
 import numpy as np
 
 from kinetic.errors import InvalidInput, NonPhysicalState, check_choice
-from kinetic.maxwellian import power_law, relax_rows
+from kinetic.imex import Relaxation
+from kinetic.maxwellian import power_law, relax_products, relax_rows
 from kinetic.moments import Array, moments_of, primitive
 from kinetic.velocity import VelocityGrid
 
@@ -29,6 +31,31 @@ FREQUENCIES: Mapping[str, Callable[[float], tuple[float, float]]] = MappingProxy
         "power": lambda omega: (1.0, 1.0 - omega),
     }
 )
+
+
+class Collision(Protocol):
+    """A collision operator, split for the time integration into two parts.
+
+    Attributes:
+        keeps_positive: whether neither part makes f negative.
+    """
+
+    @property
+    def keeps_positive(self) -> bool: ...
+
+    def relaxation(self, grid: VelocityGrid, knudsen: Array) -> Relaxation:
+        """Return the implicit step, for eps of shape (cells,)."""
+        ...
+
+    def explicit(
+        self, grid: VelocityGrid, knudsen: Array
+    ) -> Callable[[Array, Array, float], None] | None:
+        """Return what adds the part of Q(f) / eps that is not in `relaxation` to a slope.
+
+        It is called with f and the slope, both of shape (cells, columns), and the time. None stands
+        for nothing to add.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -60,10 +87,14 @@ class BGK:
         """Return the collision frequency nu(rho, T), dimensionless; eps is not in it."""
         return power_law(np.asarray(rho), np.asarray(T), *self.exponents)
 
-    def relaxation(
-        self, grid: VelocityGrid, knudsen: Array
-    ) -> Callable[[Array, float, float, float], None]:
-        """Return the implicit step on f (cells, points) in place, for eps of shape (cells,)."""
+    @property
+    def keeps_positive(self) -> bool:
+        """True: a relaxed f lies between f and a Maxwellian."""
+        return True
+
+    def relaxation(self, grid: VelocityGrid, knudsen: Array) -> Relaxation:
+        """Return the implicit step on f (cells, columns) in place, for eps of shape (cells,)."""
+        kernel, constants = _kernel(grid)
         exponents, frequency = self.exponents, 1.0 / knudsen
 
         def relax(f: Array, step: float, correction: float, time: float) -> None:
@@ -74,15 +105,28 @@ class BGK:
             Raises:
                 NonPhysicalState: a cell has no Maxwellian; it names `time`.
             """
-            cell = relax_rows(f, grid.nodes, grid.spacing, exponents, frequency, step, correction)
+            cell = kernel(f, *constants, exponents, frequency, step, correction)
             if cell >= 0:
                 raise non_physical(f[cell], grid, time, cell)
 
         return relax
 
+    def explicit(self, grid: VelocityGrid, knudsen: Array) -> None:
+        """Return None: the implicit step is all."""
+        return
+
+
+def _kernel(grid: VelocityGrid) -> tuple[Callable[..., int], tuple[object, ...]]:
+    """Return the kernel that relaxes on a grid, and what it takes after f."""
+    if grid.dim == 1:
+        return relax_rows, (grid.nodes, grid.spacing)
+    per_node = grid.columns // grid.points
+    weights = grid.mass[:per_node], grid.transverse[:per_node]
+    return relax_products, (grid.nodes, *weights, grid.volume, grid.dim)
+
 
 def non_physical(f: Array, grid: VelocityGrid, time: float, cell: int) -> NonPhysicalState:
-    """Return the error that describes the state of `cell`, whose distribution is f (points,)."""
+    """Return the error that describes the state of `cell`, whose distribution is f (columns,)."""
     with np.errstate(all="ignore"):
         rho, u, T = (float(a) for a in primitive(moments_of(f, grid), grid.dim))
     values = {"rho": rho, "u": u, "T": T}

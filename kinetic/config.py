@@ -26,11 +26,16 @@ FAMILIES = ("wave", "shock", "mix", "transition")
 PROBLEMS = (*FAMILIES, "sod", "file")
 #: Values of velocity.dim for which each collision operator is available; of the planned ones, none.
 OPERATORS: dict[str, tuple[int, ...]] = {
-    "bgk": (1,),
+    "bgk": (1, 2),
     "shakhov": (),
     "es_bgk": (),
-    "boltzmann": (),
+    "boltzmann": (2,),
 }
+#: Keys of a collision operator that the others must leave at their defaults.
+OWN_KEYS = {"frequency": ("bgk",), "angles": ("boltzmann",)}
+#: Nodes along an axis by dimension, and extent, of the grids used where none is asked for.
+DEFAULT_POINTS = {1: 81, 2: 48, 3: 81}
+DEFAULT_EXTENT = 8.0
 FREQUENCIES = ("constant", "density", "power")
 BOUNDARIES = ("periodic", "outflow")
 TABLEAUX = ("hsz2", "ars222", "ars443")
@@ -86,9 +91,23 @@ def operator(key: str, value: Any) -> str:
     raise InvalidInput(key, value, "not available yet; available: " + ", ".join(listed))
 
 
+def _available_dimension(key: str, value: Any) -> int:
+    """Accept the velocity dimensions that some operator is available in."""
+    dim = integer(1, 3)(key, value)
+    available = sorted({one for dims in OPERATORS.values() for one in dims})
+    if dim not in available:
+        listed = " or ".join(map(str, available))
+        raise InvalidInput(key, dim, f"not available yet; use velocity.dim={listed}")
+    return dim
+
+
 @dataclass(frozen=True)
 class CollisionConfig(Options):
-    """Collision operator BGK, Q = nu (M[f] - f), with nu = 1, rho or rho T^(1 - omega)."""
+    """Collision operator.
+
+    `bgk`: Q = nu (M[f] - f), with nu = 1, rho or rho T^(1 - omega). `boltzmann`: Maxwell molecules,
+    by the fast spectral method with so many `angles`.
+    """
 
     PREFIX: ClassVar[str] = "collision"
     SCALAR: ClassVar[str] = "name"
@@ -96,25 +115,45 @@ class CollisionConfig(Options):
     name: Annotated[str, operator] = "bgk"
     frequency: Annotated[str, choice(FREQUENCIES)] = "constant"
     omega: Annotated[float, positive(0.5, 1.5)] = 0.81
+    angles: Annotated[int, integer(2, 128)] = 12
 
-
-def _one_dimension(key: str, value: Any) -> int:
-    """Accept the velocity dimension 1; 2 and 3 are known but not available."""
-    dim = integer(1, 3)(key, value)
-    if dim != 1:
-        raise InvalidInput(key, dim, "not available yet; use velocity.dim=1")
-    return dim
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.angles % 2:
+            raise InvalidInput("collision.angles", self.angles, "must be even")
+        defaults = {item.name: item.default for item in fields(self)}
+        for name, owners in OWN_KEYS.items():
+            value = getattr(self, name)
+            if self.name not in owners and value != defaults[name]:
+                allowed = f"only for collision={' or '.join(owners)}, not for {self.name}"
+                raise InvalidInput(self.key(name), value, allowed)
 
 
 @dataclass(frozen=True)
 class VelocityConfig(Options):
-    """Uniform velocity grid: `points` nodes on [-extent, extent] in each of `dim` directions."""
+    """Uniform velocity grid: `points` nodes on [-extent, extent] along each of its axes.
+
+    Those that are not given are 81 points for `dim` 1 and 3, 48 for 2, and the extent 8.
+    """
 
     PREFIX: ClassVar[str] = "velocity"
 
-    dim: Annotated[int, _one_dimension] = 1
-    points: Annotated[int, integer(8, 4096)] = 81
-    extent: Annotated[float, positive(0.1, 1000.0)] = 8.0
+    dim: Annotated[int, _available_dimension] = 1
+    # None only until the instance is made.
+    points: Annotated[int, optional(integer(8, 4096))] = None  # type: ignore[assignment]
+    extent: Annotated[float, optional(positive(0.1, 1000.0))] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.points is None:
+            object.__setattr__(self, "points", DEFAULT_POINTS[self.dim])
+        if self.extent is None:
+            object.__setattr__(self, "extent", DEFAULT_EXTENT)
+
+    @property
+    def columns(self) -> int:
+        """Numbers that hold f in one cell."""
+        return {1: self.points, 2: self.points**2, 3: 2 * self.points}[self.dim]
 
 
 @dataclass(frozen=True)
@@ -166,6 +205,7 @@ class Physics(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_operator(self)
         check_size(self, distributions=0)
 
 
@@ -253,6 +293,22 @@ def seed_range(value: int) -> str | None:
     return None
 
 
+def check_operator(config: Physics) -> None:
+    """Refuse a collision operator on a velocity grid that it does not work on.
+
+    Raises:
+        InvalidInput: it is not available in so many dimensions, or with so many points.
+    """
+    name, velocity = config.collision.name, config.velocity
+    if velocity.dim not in OPERATORS[name]:
+        dims = " or ".join(f"velocity.dim={dim}" for dim in OPERATORS[name])
+        allowed = f"not available with velocity.dim={velocity.dim}; needs {dims}"
+        raise InvalidInput("collision.name", name, allowed)
+    if name == "boltzmann" and (velocity.points % 2 or not 16 <= velocity.points <= 1024):
+        allowed = "must be even, from 16 to 1024, for collision=boltzmann"
+        raise InvalidInput("velocity.points", velocity.points, allowed)
+
+
 def check_size(config: Physics, distributions: int) -> None:
     """Refuse a run that would never end or that no memory would hold.
 
@@ -263,14 +319,15 @@ def check_size(config: Physics, distributions: int) -> None:
     Raises:
         InvalidInput: more than `STEP_LIMIT` steps, or arrays of more than `MEMORY_LIMIT` bytes.
     """
-    cells, points, snapshots = config.cells, config.velocity.points, config.time.snapshots
+    cells, snapshots = config.cells, config.time.snapshots
+    columns = config.velocity.columns
     steps = config.time.end * config.velocity.extent * cells / config.scheme.cfl
     if steps > STEP_LIMIT:
         allowed = f"needs {steps:.2g} time steps on these grids; at most {STEP_LIMIT:.0e}"
         raise InvalidInput("time.end", config.time.end, allowed)
-    in_cell = points * (ARRAYS_PER_STEP + distributions) + FIELDS * snapshots
+    in_cell = columns * (ARRAYS_PER_STEP + distributions) + FIELDS * snapshots
     if 8 * cells * in_cell > MEMORY_LIMIT:
-        sizes = f"{cells} cells, {points} velocities and {snapshots} snapshots"
+        sizes = f"{cells} cells, {columns} velocities and {snapshots} snapshots"
         needed, most = 8 * cells * in_cell / 2**30, MEMORY_LIMIT / 2**30
         allowed = f"{sizes} need {needed:.0f} GiB; use fewer, for at most {most:.0f} GiB"
         raise InvalidInput("cells", cells, allowed)

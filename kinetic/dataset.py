@@ -28,7 +28,7 @@ from kinetic.config import DatasetRunConfig
 from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.output import package_version
 from kinetic.progress import ProgressBar
-from kinetic.reference import run, warm_up
+from kinetic.reference import cores, run, warm_up
 from kinetic.solver import Scheme
 from kinetic.trajectories import (
     KEY,
@@ -141,8 +141,8 @@ def _make(
     failures = []
     scheme = config.scheme
     # Before the workers start: together they would compile the same kernels into one cache.
-    warm_up(Scheme(scheme.time, scheme.limiter, scheme.cfl))
-    workers = min(config.dataset.workers or len(os.sched_getaffinity(0)), max(1, total))
+    warm_up(Scheme(scheme.time, scheme.limiter, scheme.cfl), config.velocity.dim)
+    workers = min(config.dataset.workers or cores(), max(1, total))
     with bar:
         for count, (number, reason) in enumerate(_outcomes(config, path, pending, workers), 1):
             bar.update(count, total)
@@ -164,7 +164,7 @@ def _outcomes(
 ) -> Iterator[tuple[int, str | None]]:
     """Yield number and outcome of each trajectory as it ends, in any order."""
     if workers == 1:
-        yield from (make_trajectory(config, path, number) for number in pending)
+        yield from (make_trajectory(config, path, number, cores()) for number in pending)
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["kinetic.dataset"])
@@ -195,14 +195,16 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def make_trajectory(config: DatasetRunConfig, path: Path, number: int) -> tuple[int, str | None]:
+def make_trajectory(
+    config: DatasetRunConfig, path: Path, number: int, threads: int = 1
+) -> tuple[int, str | None]:
     """Compute and write one trajectory; return its number, and why it failed if it did.
 
     Raises:
         InvalidInput: the velocity grid cannot hold the data.
     """
     try:
-        solution = run(config.trajectory(number))
+        solution = run(config.trajectory(number), threads=threads)
     except NonPhysicalState as error:
         return number, str(error)
     rho, u, E = (solution[name].values for name in ("density", "velocity", "energy"))

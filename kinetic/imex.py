@@ -214,13 +214,14 @@ class Relaxation(Protocol):
 
 
 class ImexStepper:
-    """Advances f, shape (cells, points), by any `ImexTableau`.
+    """Advances f, shape (cells, columns), by any `ImexTableau`.
 
     Args:
         tableau: the method.
         transport: writes L(f) into its second argument.
         relaxation: relaxes its first argument in place.
         shape: shape of f; the stages are allocated once.
+        explicit: adds what else is explicit to its second argument, given f and the time.
     """
 
     def __init__(
@@ -229,10 +230,12 @@ class ImexStepper:
         transport: Callable[[Array, Array], None],
         relaxation: Relaxation,
         shape: tuple[int, int],
+        explicit: Callable[[Array, Array, float], None] | None = None,
     ) -> None:
         self.tableau = tableau
         self.transport = transport
         self.relaxation = relaxation
+        self.explicit = explicit
         self._stages = np.zeros((len(tableau.explicit), *shape))
         self._slopes = np.zeros_like(self._stages)
 
@@ -245,22 +248,28 @@ class ImexStepper:
         diagonal, transported = self.tableau.implicit_diagonal, self.tableau.transported
         last = len(alpha) - 1
         if transported[0]:
-            self.transport(f, self._slopes[0])
+            self._slope(f, self._slopes[0], time)
         for i in range(1, len(alpha)):
             stage = f if i == last else self._stages[i]
             _combine(f, self._stages, self._slopes, alpha[i], dt * beta[i], stage)
             correction = self.tableau.correction * dt**2 if i == last else 0.0
             self.relaxation(stage, dt * diagonal[i], correction, time + dt)
             if transported[i]:
-                self.transport(stage, self._slopes[i])
+                self._slope(stage, self._slopes[i], time + dt)
+
+    def _slope(self, f: Array, out: Array, time: float) -> None:
+        """Write all that is explicit into `out`."""
+        self.transport(f, out)
+        if self.explicit is not None:
+            self.explicit(f, out, time)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _combine(f, stages, slopes, alpha, beta, out):  # type: ignore[no-untyped-def]
     """Write sum_j alpha_j f_j + beta_j L_j into `out`, which may be f; f_0 is f, L_j in `slopes`.
 
-    f and `out` have shape (cells, points), `stages`, whose first is not used, and `slopes` one more
-    axis before, alpha and beta shape (stages,).
+    f and `out` have shape (cells, columns), `stages`, whose first is not used, and `slopes` one
+    more axis before, alpha and beta shape (stages,).
     """
     row = np.empty(out.shape[1])
     for cell in range(out.shape[0]):

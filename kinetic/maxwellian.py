@@ -25,17 +25,38 @@ LINEAR_DECREMENT = 1e-7
 REORDER: set[str] = {"reassoc", "contract"}
 
 
-def maxwellian(rho: ArrayLike, u: ArrayLike, T: ArrayLike, v: ArrayLike) -> Array:
-    """Return M[rho,u,T](v) = rho (2 pi T)^(-1/2) exp(-(v-u)^2 / 2T), all arguments broadcast."""
+def maxwellian(
+    rho: ArrayLike, u: ArrayLike, T: ArrayLike, v: ArrayLike, *across: ArrayLike
+) -> Array:
+    """Return M[rho,u,T] = rho (2 pi T)^(-D/2) exp(-((v - u)^2 + ...) / 2T), all broadcast.
+
+    Args:
+        rho, u, T: state of a gas at rest across x.
+        v, across: velocity along x, and D - 1 others across it.
+    """
     rho, u, T, v = (np.asarray(a, float) for a in (rho, u, T, v))
-    return rho / np.sqrt(2.0 * np.pi * T) * np.exp(-((v - u) ** 2) / (2.0 * T))
+    M = rho / np.sqrt(2.0 * np.pi * T) * np.exp(-((v - u) ** 2) / (2.0 * T))
+    for w in across:
+        M = M * maxwellian(1.0, 0.0, T, w)
+    return M
+
+
+def reduced_maxwellian(rho: ArrayLike, u: ArrayLike, T: ArrayLike, v: ArrayLike) -> Array:
+    """Return (g, h) of M[rho,u,T] in D = 3 on a last axis: M integrated across x, and 2 T times it.
+
+    See `kinetic.velocity`; the arguments broadcast.
+    """
+    g = maxwellian(rho, u, T, v)
+    return np.stack([g, 2.0 * np.asarray(T, float) * g], axis=-1)
 
 
 def discrete_maxwellian(U: ArrayLike, grid: VelocityGrid, time: float = 0.0) -> Array:
     """Return M_k = exp(a + b v_k + c v_k^2) whose moments on `grid` are exactly U.
 
     The three multipliers minimise the convex dual sum_k M_k dv - (a, b, 2c) . U, by Newton
-    (Mieussens, Math. Models Methods Appl. Sci. 10 (2000) 1121).
+    (Mieussens, Math. Models Methods Appl. Sci. 10 (2000) 1121). In more dimensions M is a product
+    of such factors, one for each axis, all with the temperature T: that the factors across x may
+    have another c than the one along it, by the error of quadrature, makes the pressure isotropic.
 
     Args:
         U: conserved variables, shape (cells, 3).
@@ -43,18 +64,24 @@ def discrete_maxwellian(U: ArrayLike, grid: VelocityGrid, time: float = 0.0) -> 
         time: reported if a state is refused.
 
     Returns:
-        Array of shape (cells, points), non-negative; its moments are U to round-off.
+        Array of shape (cells, columns), non-negative; its moments are U to round-off.
 
     Raises:
         NonPhysicalState: rho or T is not positive, or no such Maxwellian exists on the grid.
     """
     rho, u, T = primitive(np.atleast_2d(U), grid.dim)
-    M = np.empty((rho.size, grid.points))
+    M, across = np.empty((2, rho.size, grid.points))
     cell = fill_maxwellians(rho, u, T, grid.nodes, M)
+    if cell < 0 and grid.dim == 2:
+        cell = fill_maxwellians(np.ones_like(rho), np.zeros_like(u), T, grid.nodes, across)
     if cell >= 0:
         values = {"rho": float(rho[cell]), "u": float(u[cell]), "T": float(T[cell])}
         raise NonPhysicalState(time, cell, values, "no Maxwellian on the velocity grid has it")
-    return M
+    if grid.dim == 1:
+        return M
+    if grid.dim == 3:
+        across = np.stack([np.ones_like(T), 2.0 * T], axis=-1)
+    return (M[:, :, None] * across[:, None, :]).reshape(rho.size, grid.columns)
 
 
 @register_jitable
@@ -112,6 +139,74 @@ def relax_rows(f, v, dv, exponents, frequency, step, correction):  # type: ignor
             M = _corrected(g[k], (v[k] - u) * scale, da, db, dc2)
             row[k] = keep * row[k] + gain_rho * M
     return -1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def relax_products(  # type: ignore[no-untyped-def]
+    f, v, mass, transverse, volume, dim, exponents, frequency, step, correction
+):
+    """Do what `relax_rows` does where f (cells, columns) has several columns for each node v.
+
+    M is a product of a factor along x and one across it, so that only points numbers of each are
+    needed. `mass` and `transverse` are the weights of the columns of one node.
+
+    Returns:
+        The first cell that has no Maxwellian, its row unchanged; -1 if there is none.
+    """
+    p, q = exponents
+    constant = p == 0.0 and q == 0.0  # powers are slow
+    along, across = np.empty(v.size), np.empty(mass.size)
+    for cell in range(f.shape[0]):
+        rows = f[cell].reshape((v.size, mass.size))
+        m0, m1, m2 = _plane_moments(rows, v, mass, transverse)
+        rho, u = m0 * volume, m1 / m0
+        T = (m2 / m0 - u * u) / dim
+        if not (_fill_maxwellian(rho, u, T, v, along) and _fill_across(T, v, dim, across)):
+            return cell
+        rate = frequency[cell] * (1.0 if constant else power_law(rho, T, p, q))
+        gain = 1.0 - 1.0 / ((1.0 + step * rate) * (1.0 + correction * rate * rate))
+        keep = 1.0 - gain  # rounded so that the weights sum to one: f must not drift
+        for i in range(v.size):
+            factor = gain * along[i]
+            for k in range(mass.size):
+                rows[i, k] = keep * rows[i, k] + factor * across[k]
+    return -1
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath=REORDER)
+def _plane_moments(rows, v, mass, transverse):  # type: ignore[no-untyped-def]
+    """Return the sums of f, v_1 f and |v|^2 f over one cell, `rows` being f by nodes of v_1."""
+    m0 = m1 = m2 = 0.0
+    for i in range(v.size):
+        a = b = 0.0
+        for k in range(mass.size):
+            a += rows[i, k] * mass[k]
+            b += rows[i, k] * transverse[k]
+        m0 += a
+        m1 += a * v[i]
+        m2 += a * (v[i] * v[i]) + b
+    return m0, m1, m2
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _fill_maxwellian(rho, u, T, v, out):  # type: ignore[no-untyped-def]
+    """Write the discrete Maxwellian of one state into `out` (points,); return whether it exists."""
+    exists, da, db, dc2 = _solve_maxwellian(rho, u, T, v, out)
+    if not exists:
+        return False
+    scale = 1.0 / sqrt(T)
+    for k in range(out.size):
+        out[k] = rho * scale * _corrected(out[k], (v[k] - u) * scale, da, db, dc2)
+    return True
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _fill_across(T, v, dim, out):  # type: ignore[no-untyped-def]
+    """Write the factor across x, of mass one: a Maxwellian in D = 2, its two moments in D = 3."""
+    if dim == 2:
+        return _fill_maxwellian(1.0, 0.0, T, v, out)
+    out[0], out[1] = 1.0, 2.0 * T
+    return True
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath=REORDER)

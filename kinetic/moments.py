@@ -3,7 +3,7 @@
     U = (rho, rho u, E),   E = 1/2 rho u^2 + D/2 rho T,   D velocity dimensions.
 
 Everything is dimensionless, in the scaling stated in `kinetic`. Integrals over v are sums over the
-nodes of a `VelocityGrid`; f has shape (..., points), U has shape (..., 3).
+columns of a `VelocityGrid`; f has shape (..., columns), U has shape (..., 3).
 """
 
 from __future__ import annotations
@@ -34,18 +34,34 @@ def primitive(U: ArrayLike, dim: int = 1) -> tuple[Array, Array, Array]:
 
 
 def moments_of(f: Array, grid: VelocityGrid) -> Array:
-    """Return U = sum_k (1, v_k, v_k^2 / 2) f_k dv, shape (..., 3)."""
-    v = grid.nodes
-    return f @ (np.stack([np.ones_like(v), v, 0.5 * v**2], axis=-1) * grid.spacing)
+    """Return U = ∫ (1, v_1, |v|^2 / 2) f dv, shape (..., 3)."""
+    v, mass = grid.along, grid.mass
+    energy = 0.5 * (v**2 * mass + grid.transverse)
+    return f @ (np.stack([mass, v * mass, energy], axis=-1) * grid.volume)
+
+
+def stress(f: Array, grid: VelocityGrid) -> Array:
+    """Return p_11 - p = ∫ ((v_1 - u)^2 - |v - u|^2 / D) f dv, shape (...,); zero in D = 1."""
+    rho, _, T = primitive(moments_of(f, grid), grid.dim)
+    across = grid.volume * (f @ grid.transverse)
+    return (grid.dim - 1) * rho * T - across
 
 
 def heat_flux(f: Array, grid: VelocityGrid) -> Array:
-    """Return q = 1/2 ∫ (v - u)^3 f dv, shape (...,)."""
+    """Return q = 1/2 ∫ |v - u|^2 (v_1 - u) f dv, shape (...,)."""
     _, u, _ = primitive(moments_of(f, grid), grid.dim)
-    peculiar = grid.nodes - u[..., None]
-    return 0.5 * grid.spacing * np.sum(peculiar**3 * f, axis=-1)
+    peculiar = grid.along - u[..., None]
+    weights = peculiar**3 * grid.mass + peculiar * grid.transverse
+    return 0.5 * grid.volume * np.sum(weights * f, axis=-1)
 
 
 def entropy(f: Array, grid: VelocityGrid) -> Array:
-    """Return eta = ∫ f log f dv, shape (...,), with 0 log 0 = 0."""
-    return grid.spacing * np.sum(xlogy(f, f), axis=-1)
+    """Return eta = ∫ f log f dv, shape (...,), with 0 log 0 = 0.
+
+    In D = 3 it is the least that distributions with these g and h have, that of Gaussians across x
+    of variance h / 2g: eta = ∫ g log(g^2 / (pi e h)) dv_1.
+    """
+    if grid.dim == 3:
+        g, h = f[..., 0::2], f[..., 1::2]
+        return grid.volume * np.sum(2.0 * xlogy(g, g) - xlogy(g, np.pi * np.e * h), axis=-1)
+    return grid.volume * np.sum(xlogy(f, f), axis=-1)

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from kinetic.errors import InvalidInput
 from kinetic.moments import primitive
+from kinetic.velocity import VelocityGrid
 
 SCHEMA_VERSION = "1.0"
 SCALING = (
@@ -31,21 +32,29 @@ SCALING = (
 #: Dimensions and meaning of every variable that a solution holds, and of those that it may hold.
 REQUIRED: dict[str, tuple[tuple[str, ...], str]] = {
     "density": (("time", "x"), "rho = int f dv"),
-    "velocity": (("time", "x"), "u along x, rho u = int v f dv"),
+    "velocity": (("time", "x"), "u along x, rho u = int v_1 f dv"),
     "temperature": (("time", "x"), "T, D rho T = int |v-u|^2 f dv"),
     "energy": (("time", "x"), "E = 1/2 int |v|^2 f dv"),
     "heat_flux": (("time", "x"), "q = 1/2 int |v-u|^2 (v-u) f dv"),
     "knudsen": (("x",), "Knudsen number eps"),
 }
 OPTIONAL: dict[str, tuple[tuple[str, ...], str]] = {
-    "distribution": (("time", "x", "v"), "distribution function f"),
     "moments": (("time", "x", "k"), "moments W carried by the closure"),
     "momentum": (("time", "x"), "rho u, to the bit, for a closure to restart from"),
+}
+#: What `distribution`, which a solution may hold too, is called for by velocity dimension.
+DISTRIBUTION: dict[int, tuple[tuple[str, ...], str]] = {
+    1: (("time", "x", "v"), "distribution function f"),
+    2: (("time", "x", "v1", "v2"), "distribution function f"),
+    3: (("time", "x", "v1", "power"), "int (v2^2 + v3^2)^(power/2) f dv2 dv3"),
 }
 COORDINATES = {
     "time": "time",
     "x": "cell centre",
     "v": "velocity node",
+    "v1": "node of the velocity along x",
+    "v2": "node of the velocity across x",
+    "power": "power of the speed across x",
     "k": "index of the moment",
 }
 POSITIVE = ("density", "temperature", "knudsen")
@@ -67,21 +76,23 @@ def to_dataset(
     *,
     configuration: Mapping[str, Any],
     solver_seconds: float,
+    dim: int = 1,
     **optional: ArrayLike,
 ) -> xr.Dataset:
     """Label the snapshots of a solution.
 
     Args:
-        coordinates: ``time`` and ``x``, and ``v`` or ``k`` where `optional` needs them.
+        coordinates: ``time`` and ``x``, and those of velocity or ``k`` where `optional` needs them.
         conserved: U = (rho, rho u, E), shape (time, x, 3).
         heat_flux: q, shape (time, x).
         knudsen: eps, shape (x,).
         configuration: the whole configuration of the run, stored as JSON.
         solver_seconds: wall time of the solve alone.
-        optional: ``distribution`` (time, x, v) or ``moments`` (time, x, k).
+        dim: velocity dimensions D.
+        optional: ``distribution``, with the dimensions in `DISTRIBUTION`, or ``moments``.
     """
     U = np.asarray(conserved)
-    rho, u, T = primitive(U)
+    rho, u, T = primitive(U, dim)
     values = {
         "density": rho,
         "velocity": u,
@@ -91,7 +102,7 @@ def to_dataset(
         "knudsen": knudsen,
         **optional,
     }
-    described = REQUIRED | OPTIONAL
+    described = REQUIRED | OPTIONAL | {"distribution": DISTRIBUTION[dim]}
     attributes = {
         "schema_version": SCHEMA_VERSION,
         "scaling": SCALING,
@@ -112,6 +123,18 @@ def to_dataset(
 
 def _about(meaning: str) -> dict[str, str]:
     return {"long_name": meaning, "units": "1"}
+
+
+def velocity_coordinates(grid: VelocityGrid) -> dict[str, ArrayLike]:
+    """Return the coordinates of the columns of a grid, by the names of their dimensions."""
+    values = {"v": grid.nodes, "v1": grid.nodes, "v2": grid.nodes, "power": np.array([0, 2])}
+    return {name: values[name] for name in DISTRIBUTION[grid.dim][0][2:]}
+
+
+def dimension_of(solution: xr.Dataset) -> int:
+    """Return the velocity dimensions of the distribution that a solution holds."""
+    found = solution["distribution"].dims
+    return next(dim for dim, (dims, _) in DISTRIBUTION.items() if dims == found)
 
 
 def configuration_of(solution: xr.Dataset) -> dict[str, Any]:
@@ -142,7 +165,9 @@ def write_solution(solution: xr.Dataset, path: str | os.PathLike[str]) -> Path:
 def _write_zarr(solution: xr.Dataset, path: Path) -> None:
     """Write with one chunk a snapshot for what is large, and the metadata in one place."""
     encoding = {
-        name: {"chunks": (1, *solution[name].shape[1:])} for name in OPTIONAL if name in solution
+        name: {"chunks": (1, *solution[name].shape[1:])}
+        for name in (*OPTIONAL, "distribution")
+        if name in solution
     }
     with warnings.catch_warnings():
         # Readers look for consolidated metadata first; that it is an extension is of no concern.
@@ -187,10 +212,13 @@ def _check(solution: xr.Dataset, path: str | os.PathLike[str], key: str) -> None
     if found != SCHEMA_VERSION:
         allowed = f"must be a solution.zarr of schema {SCHEMA_VERSION}; it states {found}"
         raise InvalidInput(key, path, allowed)
-    for name, (dims, _) in (REQUIRED | OPTIONAL).items():
-        if name in solution and solution[name].dims != dims:
+    expected: dict[str, Any] = {name: (dims,) for name, (dims, _) in (REQUIRED | OPTIONAL).items()}
+    expected["distribution"] = tuple(dims for dims, _ in DISTRIBUTION.values())
+    for name, variants in expected.items():
+        if name in solution and solution[name].dims not in variants:
+            allowed = " or ".join(map(str, variants))
             raise InvalidInput(
-                key, path, f"{name} must have dimensions {dims}, not {solution[name].dims}"
+                key, path, f"{name} must have dimensions {allowed}, not {solution[name].dims}"
             )
     for name in REQUIRED:
         values = solution[name].values

@@ -6,13 +6,14 @@ import csv
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicSpline, RectBivariateSpline
 
 from kinetic.errors import InvalidInput, nearest
 from kinetic.moments import moments_of, primitive
-from kinetic.output import configuration_of, read_solution
+from kinetic.output import configuration_of, dimension_of, read_solution
 from kinetic.problems import DEFAULT_KNUDSEN, Array, Component, InitialState, cell_centers
 from kinetic.velocity import VelocityGrid
 
@@ -24,14 +25,16 @@ SMALLEST, LARGEST = 1e-12, 1e12
 MIN_CELLS = 4
 #: Greatest distance of x from a uniform cell centre, as a fraction of the cell.
 X_TOLERANCE = 1e-3
+#: Greatest difference of f(v1, v2) and f(v1, -v2), as a fraction of the largest f.
+SYMMETRY = 1e-10
 
 
 @dataclass(frozen=True)
 class SampledState:
-    """A distribution known at velocity nodes `v` (n,) as `f` (cells, n); see `State`.
+    """A distribution known on a velocity grid as `f`, shape (cells, *grid.shape); see `State`.
 
-    At its own nodes it is returned as it is, to the bit; elsewhere log f is interpolated by a cubic
-    spline, and beyond the outermost nodes f = 0.
+    `v` holds the nodes along an axis. At its own nodes f is returned as it is, to the bit;
+    elsewhere log f is interpolated by a cubic spline, and beyond the outermost nodes f = 0.
     """
 
     x: Array
@@ -40,25 +43,68 @@ class SampledState:
     f: Array
     boundary: str
     time: float
+    dim: int = 1
 
-    def distribution(self, v: Array) -> Array:
-        """Return f of shape (cells, n) at velocities `v` of shape (n,) or (cells, n)."""
-        if np.array_equal(v, self.v):
+    @cached_property
+    def grid(self) -> VelocityGrid:
+        """The velocity grid of f."""
+        return VelocityGrid(len(self.v), float(self.v[-1]), self.dim)
+
+    def on_grid(self, grid: VelocityGrid) -> Array:
+        """Return f of shape (cells, columns).
+
+        Raises:
+            InvalidInput: `grid` is not the own one.
+        """
+        if (grid.dim, grid.points) != (self.dim, len(self.v)) or np.any(grid.nodes != self.v):
+            own = (
+                f"velocity.dim={self.dim} velocity.points={len(self.v)} "
+                f"velocity.extent={self.v[-1]:g}"
+            )
+            given = f"({grid.dim} dimensions, {grid.points} points, extent {grid.extent:g})"
+            raise InvalidInput("velocity", given, f"a restart keeps its grid: {own}")
+        return self.f.reshape(len(self.x), grid.columns)
+
+    def distribution(self, v: Array, *across: Array) -> Array:
+        """Return f of shape (cells, n) at velocities of shape (n,) or (cells, n); see `State`.
+
+        Raises:
+            InvalidInput: f has other dimensions than the velocities, or is reduced (D = 3).
+        """
+        if self.dim != 1 + len(across) or self.dim == 3:
+            allowed = f"the distribution of {KEY} has velocity.dim={self.dim}"
+            raise InvalidInput("velocity.dim", 1 + len(across), allowed)
+        if not across and np.array_equal(v, self.v):
             return self.f
-        nodes = np.broadcast_to(v, (len(self.x), np.shape(v)[-1]))
+        nodes = [np.broadcast_to(w, (len(self.x), np.shape(v)[-1])) for w in (v, *across)]
         log_f = np.log(np.maximum(self.f, np.finfo(np.float64).tiny))
-        splines = (CubicSpline(self.v, row, extrapolate=False) for row in log_f)
-        values = np.exp([spline(row) for spline, row in zip(splines, nodes, strict=True)])
-        return np.nan_to_num(values, nan=0.0)
+        rows = zip(log_f, *nodes, strict=True)
+        return np.stack([self._interpolated(*row) for row in rows])
 
-    def conserved(self) -> Array:
-        """Return U = (rho, rho u, E) by quadrature on the nodes, shape (cells, 3)."""
-        return moments_of(self.f, VelocityGrid(len(self.v), float(self.v[-1])))
+    def _interpolated(self, log_f: Array, *v: Array) -> Array:
+        """Return f of one cell at velocities v, each of shape (n,)."""
+        if len(v) == 1:
+            values = CubicSpline(self.v, log_f, extrapolate=False)(v[0])
+            return np.nan_to_num(np.exp(values), nan=0.0)
+        inside = (np.abs(v[0]) <= self.v[-1]) & (np.abs(v[1]) <= self.v[-1])
+        values = np.exp(RectBivariateSpline(self.v, self.v, log_f).ev(v[0], v[1]))
+        return np.where(inside, values, 0.0)
+
+    def conserved(self, dim: int | None = None) -> Array:
+        """Return U = (rho, rho u, E) by quadrature on the nodes, shape (cells, 3).
+
+        Raises:
+            InvalidInput: f has other dimensions than `dim`.
+        """
+        if dim not in (None, self.dim):
+            allowed = f"the distribution of {KEY} has velocity.dim={self.dim}"
+            raise InvalidInput("velocity.dim", dim, allowed)
+        return moments_of(self.f.reshape(len(self.x), -1), self.grid)
 
     @property
     def components(self) -> tuple[Component, ...]:
         """The Maxwellian with the moments of f, in every cell."""
-        return (primitive(self.conserved()),)
+        return (primitive(self.conserved(), self.dim),)
 
 
 def read_problem(path: str, knudsen: float | None = None) -> InitialState | SampledState:
@@ -95,15 +141,19 @@ def read_restart(path: str) -> SampledState:
     except Exception as error:  # a damaged chunk makes its decoder raise nearly anything
         raise InvalidInput(KEY, path, f"its distribution cannot be read: {error}") from error
     f = last["distribution"].values
-    if not np.isfinite(f).all() or not (f.sum(axis=1) > 0.0).all():
+    if not np.isfinite(f).all() or not (f.reshape(len(f), -1).sum(axis=1) > 0.0).all():
         raise InvalidInput(KEY, path, "its distribution must be finite, with mass in every cell")
+    dim = dimension_of(solution)
+    if dim == 2 and not np.allclose(f, f[:, :, ::-1], rtol=0.0, atol=SYMMETRY * np.max(f)):
+        raise InvalidInput(KEY, path, "its distribution must be even in v2")
     return SampledState(
         x=last["x"].values,
         knudsen=last["knudsen"].values,
-        v=last["v"].values,
+        v=last["v" if dim == 1 else "v1"].values,
         f=f,
         boundary=configuration_of(solution).get("boundary") or "periodic",
         time=float(last["time"]),
+        dim=dim,
     )
 
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from kinetic.config import ProblemConfig, SolveConfig
 from kinetic.errors import check_choice
-from kinetic.maxwellian import maxwellian
+from kinetic.maxwellian import maxwellian, reduced_maxwellian
 from kinetic.moments import conserved
+from kinetic.velocity import VelocityGrid
 
 Array = NDArray[np.float64]
 #: Fields (rho, u, T), each of shape (cells,), of one Maxwellian in every cell.
@@ -51,12 +52,19 @@ class State(Protocol):
     @property
     def components(self) -> tuple[Component, ...]: ...
 
-    def distribution(self, v: Array) -> Array:
-        """Return f of shape (cells, n) at velocities `v` of shape (n,) or (cells, n)."""
+    def distribution(self, v: Array, *across: Array) -> Array:
+        """Return f of shape (cells, n) at velocities of shape (n,) or (cells, n).
+
+        `v` is the velocity along x; in D = 2 there is another argument, the velocity across it.
+        """
         ...
 
-    def conserved(self) -> Array:
-        """Return U = (rho, rho u, E), shape (cells, 3)."""
+    def on_grid(self, grid: VelocityGrid) -> Array:
+        """Return f of shape (cells, columns) on a velocity grid."""
+        ...
+
+    def conserved(self, dim: int = 1) -> Array:
+        """Return U = (rho, rho u, E) of the gas in `dim` velocity dimensions, shape (cells, 3)."""
         ...
 
 
@@ -73,16 +81,33 @@ class InitialState:
     boundary: str = "periodic"
     time: float = 0.0
 
-    def distribution(self, v: Array) -> Array:
-        """Return f0 of shape (cells, n) at velocities `v` of shape (n,) or (cells, n)."""
+    def distribution(self, v: Array, *across: Array) -> Array:
+        """Return f0 of shape (cells, n) at velocities of shape (n,) or (cells, n); see `State`."""
         parts = (
-            maxwellian(rho[:, None], u[:, None], T[:, None], v) for rho, u, T in self.components
+            maxwellian(rho[:, None], u[:, None], T[:, None], v, *across)
+            for rho, u, T in self.components
         )
         return np.sum(list(parts), axis=0)
 
-    def conserved(self) -> Array:
+    def reduced(self, v: Array) -> Array:
+        """Return (g, h) of f0 in D = 3 (see `kinetic.velocity`), shape (cells, n, 2)."""
+        parts = (
+            reduced_maxwellian(rho[:, None], u[:, None], T[:, None], v)
+            for rho, u, T in self.components
+        )
+        return np.sum(list(parts), axis=0)
+
+    def on_grid(self, grid: VelocityGrid) -> Array:
+        """Return f0 of shape (cells, columns) on a velocity grid."""
+        if grid.dim == 1:
+            return self.distribution(grid.nodes)
+        if grid.dim == 2:
+            return self.distribution(grid.along, np.tile(grid.nodes, grid.points))
+        return self.reduced(grid.nodes).reshape(len(self.x), grid.columns)
+
+    def conserved(self, dim: int = 1) -> Array:
         """Return the exact moments U = (rho, rho u, E) of the mixture, shape (cells, 3)."""
-        return np.sum([conserved(rho, u, T) for rho, u, T in self.components], axis=0)
+        return np.sum([conserved(rho, u, T, dim) for rho, u, T in self.components], axis=0)
 
 
 class Profile(Protocol):

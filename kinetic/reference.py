@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from kinetic.collisions import BGK
-from kinetic.config import ProblemConfig, SolveConfig
-from kinetic.errors import InvalidInput, NonPhysicalState
-from kinetic.maxwellian import maxwellian
-from kinetic.moments import heat_flux, moments_of
-from kinetic.output import to_dataset
-from kinetic.problem_file import SampledState, read_problem
+from kinetic.collisions import BGK, Collision
+from kinetic.config import CollisionConfig, ProblemConfig, SolveConfig
+from kinetic.errors import NonPhysicalState
+from kinetic.maxwellian import discrete_maxwellian
+from kinetic.moments import conserved, heat_flux, moments_of
+from kinetic.output import to_dataset, velocity_coordinates
+from kinetic.penalised import Boltzmann
+from kinetic.problem_file import read_problem
 from kinetic.problems import Array, State, problem
 from kinetic.solver import Scheme, Snapshot, Solver
 from kinetic.space import SpaceGrid
@@ -41,7 +43,7 @@ def solve(**config: Any) -> xr.Dataset:
     Example:
         >>> kinetic.solve(problem="wave", knudsen=0.1, cells=100, time={"end": 0.1})
     """
-    return run(SolveConfig.from_mapping(config), progress=True)
+    return run(SolveConfig.from_mapping(config), progress=True, threads=cores())
 
 
 def initial_state(config: ProblemConfig, *, knudsen: float | None, cells: int) -> State:
@@ -55,19 +57,25 @@ def initial_state(config: ProblemConfig, *, knudsen: float | None, cells: int) -
     return problem(config.name, seed=config.seed, knudsen=knudsen, cells=cells)
 
 
-def run(config: SolveConfig, progress: bool = False) -> xr.Dataset:
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def run(config: SolveConfig, progress: bool = False, threads: int = 1) -> xr.Dataset:
     """Solve the problem of a configuration; see `solve`.
 
     The configuration stored with the solution states the cells and the boundary that were used.
+    `threads` share the evaluations of an expensive operator.
     """
     state = initial_state(config.problem, knudsen=config.knudsen, cells=config.cells)
     boundary = config.boundary or state.boundary
     config = replace(config, cells=len(state.x), boundary=boundary)
-    solver, f0 = discretise(config, state)
+    solver, f0 = discretise(config, state, threads)
     return _record(solver, f0, config, state.time, progress)
 
 
-def discretise(config: SolveConfig, state: State) -> tuple[Solver, Array]:
+def discretise(config: SolveConfig, state: State, threads: int = 1) -> tuple[Solver, Array]:
     """Return the solver of a configuration for `state`, and f0 on its velocity grid.
 
     Raises:
@@ -76,25 +84,29 @@ def discretise(config: SolveConfig, state: State) -> tuple[Solver, Array]:
     grid = VelocityGrid(config.velocity.points, config.velocity.extent, config.velocity.dim)
     for component in state.components:
         grid.check_resolution(*component)
-    if isinstance(state, SampledState) and not np.array_equal(state.v, grid.nodes):
-        points, extent = len(state.v), state.v[-1]
-        allowed = f"a restart keeps its grid: velocity.points={points} velocity.extent={extent:g}"
-        raise InvalidInput("velocity", f"({grid.points} points, extent {grid.extent:g})", allowed)
+    f0 = state.on_grid(grid)
     solver = Solver(
         grid,
         SpaceGrid(config.cells),
         state.knudsen,
-        BGK(config.collision.frequency, config.collision.omega),
+        collision_of(config.collision, threads),
         config.boundary or state.boundary,
         Scheme(config.scheme.time, config.scheme.limiter, config.scheme.cfl),
     )
-    return solver, state.distribution(grid.nodes)
+    return solver, f0
 
 
-def warm_up(scheme: Scheme) -> None:
+def collision_of(config: CollisionConfig, threads: int = 1) -> Collision:
+    """Return the collision operator of a configuration."""
+    if config.name == "boltzmann":
+        return Boltzmann(config.angles, threads)
+    return BGK(config.frequency, config.omega)
+
+
+def warm_up(scheme: Scheme, dim: int = 1) -> None:
     """Compile the kernels of a scheme, or load them from their cache, by one small step."""
-    grid, space = VelocityGrid(), SpaceGrid(8)
-    f0 = np.tile(maxwellian(1.0, 0.0, 1.0, grid.nodes), (space.cells, 1))
+    grid, space = VelocityGrid(16, 5.0, dim), SpaceGrid(8)
+    f0 = discrete_maxwellian(np.tile(conserved(1.0, 0.0, 1.0, dim), (space.cells, 1)), grid)
     solver = Solver(grid, space, np.ones(space.cells), scheme=scheme)
     for _ in solver.evolve(f0, end=1e-6, snapshots=2):
         pass
@@ -124,8 +136,9 @@ class _Recorder:
         coordinates: dict[str, Any] = {"time": self.times, "x": solver.space.centers}
         optional: dict[str, Any] = {}
         if self.keep_distribution:
-            coordinates["v"] = self.grid.nodes
-            optional["distribution"] = self.distribution
+            coordinates |= velocity_coordinates(self.grid)
+            shape = len(self.times), solver.space.cells, *self.grid.shape
+            optional["distribution"] = np.reshape(self.distribution, shape)
         return to_dataset(
             coordinates,
             self.conserved,
@@ -133,6 +146,7 @@ class _Recorder:
             solver.knudsen,
             configuration=config.to_mapping(),
             solver_seconds=seconds,
+            dim=self.grid.dim,
             **optional,
         )
 
@@ -149,7 +163,7 @@ def _record(
         start=start,
         progress=progress,
     )
-    warm_up(solver.scheme)
+    warm_up(solver.scheme, solver.grid.dim)
     begin = time.perf_counter()
     try:
         for snapshot in snapshots:

@@ -1,4 +1,4 @@
-"""Time loop of the kinetic solver: d_t f + v d_x f = Q(f) / eps(x) on [0, 1]."""
+"""Time loop of the kinetic solver: d_t f + v_1 d_x f = Q(f) / eps(x) on [0, 1]."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import ceil, isfinite
 
 import numpy as np
 
-from kinetic.collisions import BGK, non_physical
+from kinetic.collisions import BGK, Collision, non_physical
 from kinetic.errors import InvalidInput, check_choice
 from kinetic.imex import TABLEAUX, ImexStepper
 from kinetic.limiters import LIMITERS
@@ -50,7 +50,7 @@ class Scheme:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The solution at one time: f of shape (cells, points), and the steps taken to reach it."""
+    """The solution at one time: f of shape (cells, columns), and the steps taken to reach it."""
 
     time: float
     f: Array
@@ -59,7 +59,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Solver:
-    """A discretised kinetic equation, ready to advance any f of shape (cells, points).
+    """A discretised kinetic equation, ready to advance any f of shape (cells, columns).
 
     Args:
         grid, space: velocity and space grids.
@@ -82,7 +82,7 @@ class Solver:
     grid: VelocityGrid
     space: SpaceGrid
     knudsen: Array
-    collision: BGK = field(default_factory=BGK)
+    collision: Collision = field(default_factory=BGK)
     boundary: str = "periodic"
     scheme: Scheme = field(default_factory=Scheme)
 
@@ -110,7 +110,7 @@ class Solver:
         the later ones bit for bit.
 
         Args:
-            f0: initial f, shape (cells, points), finite; not negative if the method keeps it so.
+            f0: initial f, shape (cells, columns), finite; not negative if the method keeps it so.
             end: last time, after `start`.
             snapshots: number of times, at least 2.
             start: time of f0.
@@ -145,22 +145,26 @@ class Solver:
         # A method that does not keep f >= 0 is still clamped as if dt were a forward Euler step.
         forward = dt / (tableau.positivity or 1.0)
         transport = Transport(self.grid, self.space, self.boundary, self.scheme.limiter, forward)
-        relaxation = self.collision.relaxation(self.grid, np.ascontiguousarray(self.knudsen))
-        return ImexStepper(tableau, transport, relaxation, (self.space.cells, self.grid.points))
+        knudsen = np.ascontiguousarray(self.knudsen)
+        relaxation = self.collision.relaxation(self.grid, knudsen)
+        explicit = self.collision.explicit(self.grid, knudsen)
+        shape = self.space.cells, self.grid.columns
+        return ImexStepper(tableau, transport, relaxation, shape, explicit)
 
     def _checked(self, f0: Array, time: float) -> Array:
         """Return a C-contiguous copy of `f0`; raise if it is not a distribution on the grids."""
         f = np.array(f0, dtype=float, order="C")
-        shape = (self.space.cells, self.grid.points)
+        shape = (self.space.cells, self.grid.columns)
         if f.shape != shape:
             raise InvalidInput("distribution", f.shape, f"must have the shape {shape}")
         if not np.all(np.isfinite(f)):
             raise InvalidInput("distribution", float(f[~np.isfinite(f)][0]), "must be finite")
         # A method that does not keep f >= 0 must be able to go on from its own solution.
-        if TABLEAUX[self.scheme.time].positivity > 0.0 and np.any(f < 0.0):
+        keeps = TABLEAUX[self.scheme.time].positivity > 0.0 and self.collision.keeps_positive
+        if keeps and np.any(f < 0.0):
             raise InvalidInput("distribution", float(np.min(f)), "must not be negative")
         with np.errstate(all="ignore"):  # an empty cell is found by its T, which is not a number
-            rho, _, T = primitive(moments_of(f, self.grid))
+            rho, _, T = primitive(moments_of(f, self.grid), self.grid.dim)
         bad = np.flatnonzero(~((rho > 0.0) & (T > 0.0)))
         if bad.size:
             raise non_physical(f[bad[0]], self.grid, time, int(bad[0]))

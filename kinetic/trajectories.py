@@ -19,12 +19,12 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from zarr.codecs import Crc32cCodec
 
 from kinetic.config import DatasetRunConfig, seed_range
 from kinetic.errors import InvalidInput
-from kinetic.output import SCALING, package_version
+from kinetic.output import DISTRIBUTION, SCALING, package_version, velocity_coordinates
 from kinetic.problems import cell_centers
 from kinetic.velocity import VelocityGrid
 
@@ -36,21 +36,34 @@ CHECKSUM_BYTES = 4
 #: A Zarr group; its annotations cannot tell an array in it from a group.
 Store: TypeAlias = Any
 
-#: Arrays with one chunk a trajectory: dimensions after "trajectory", and type.
-PER_TRAJECTORY: dict[str, tuple[tuple[str, ...], str]] = {
-    "distribution": (("time", "x", "v"), "float32"),
-    "conserved": (("time", "x", "field"), "float64"),
-    "knudsen": (("x",), "float64"),
-    "done": ((), "uint8"),
-}
-#: Arrays written whole when the data set is created.
-WHOLE: dict[str, tuple[str, str]] = {
-    "time": ("time", "float64"),
-    "x": ("x", "float64"),
-    "v": ("v", "float64"),
-    "seed": ("trajectory", "int64"),
-    "family": ("trajectory", "int8"),
-}
+#: Names of the arrays that have one chunk a trajectory.
+CHUNKED = ("distribution", "conserved", "knudsen", "done")
+
+#: Dimensions of an array after "trajectory" if it has one, and its type.
+Layout: TypeAlias = dict[str, tuple[tuple[str, ...], str]]
+
+
+def chunked_arrays(dim: int) -> Layout:
+    """Return the arrays with one chunk a trajectory, in `dim` velocity dimensions."""
+    f = ("time", "x", *_velocity_axes(dim)), "float32"
+    others = (("time", "x", "field"), "float64"), (("x",), "float64"), ((), "uint8")
+    return dict(zip(CHUNKED, (f, *others), strict=True))
+
+
+def whole_arrays(dim: int) -> Layout:
+    """Return the arrays written whole when the data set is created."""
+    axes: Layout = {name: ((name,), "float64") for name in ("time", "x", *_velocity_axes(dim))}
+    return axes | {"seed": (("trajectory",), "int64"), "family": (("trajectory",), "int8")}
+
+
+def _velocity_axes(dim: int) -> tuple[str, ...]:
+    """Return the dimensions of a distribution after time and x."""
+    return DISTRIBUTION[dim][0][2:]
+
+
+def _dimension(store: Store) -> int:
+    """Return the velocity dimensions of a data set, by the axes that it holds."""
+    return next(dim for dim in (2, 3, 1) if all(name in store for name in _velocity_axes(dim)))
 
 
 @dataclass(frozen=True)
@@ -60,10 +73,12 @@ class Trajectory:
     Attributes:
         family, seed: what it was drawn from.
         time: snapshot times, shape (time,).
-        x, v: cell centres (x,) and velocity nodes (v,).
+        x, v: cell centres (x,) and velocity nodes (v,), those of every axis.
         knudsen: eps, shape (x,).
         conserved: U = (rho, rho u, E), float64, shape (time, x, 3).
-        distribution: f, float32, shape (time, x, v).
+        distribution: f, float32, shape (time, x, v); (time, x, v, v) in D = 2, v_1 first; and g and
+            h in D = 3, shape (time, x, v, 2).
+        dim: velocity dimensions D.
     """
 
     family: str
@@ -74,6 +89,7 @@ class Trajectory:
     knudsen: NDArray[np.float64]
     conserved: NDArray[np.float64]
     distribution: NDArray[np.float32]
+    dim: int = 1
 
 
 class TrajectorySet:
@@ -83,7 +99,8 @@ class TrajectorySet:
 
     Attributes:
         path: its directory.
-        time, x, v: snapshot times, cell centres and velocity nodes.
+        time, x, v: snapshot times, cell centres and velocity nodes, those of every axis.
+        dim: velocity dimensions D.
         families, seeds: of every trajectory in the sequence.
         failures: mappings with trajectory, family, seed and reason.
         configuration: the configuration that made it.
@@ -97,7 +114,9 @@ class TrajectorySet:
         names = store["family"].attrs["names"]
         self.families = tuple(names[code] for code in store["family"][:][numbers])
         self.seeds: NDArray[np.int64] = store["seed"][:][numbers]
-        self.time, self.x, self.v = (store[name][:] for name in ("time", "x", "v"))
+        self.dim = _dimension(store)
+        nodes = _velocity_axes(self.dim)[0]
+        self.time, self.x, self.v = (store[name][:] for name in ("time", "x", nodes))
         self.failures: list[dict[str, Any]] = store.attrs["failures"]
         self.configuration: dict[str, Any] = json.loads(store.attrs["configuration"])
         self.seed_range: str = store.attrs["seed_range"]
@@ -122,6 +141,7 @@ class TrajectorySet:
             knudsen=self._read("knudsen", number),
             conserved=self._read("conserved", number),
             distribution=self._read("distribution", number),
+            dim=self.dim,
         )
 
     def __iter__(self) -> Iterator[Trajectory]:
@@ -184,15 +204,16 @@ def create_store(config: DatasetRunConfig, path: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     store: Store = zarr.create_group(partial, zarr_format=3, attributes=_attributes(config))
-    whole = _whole_arrays(config)
-    for name, (dimension, dtype) in WHOLE.items():
+    whole = {name: np.asarray(one) for name, one in _whole_values(config).items()}
+    dim = config.velocity.dim
+    for name, (dimensions, dtype) in whole_arrays(dim).items():
         values = np.asarray(whole[name], dtype=dtype)
         store.create_array(
-            name, data=values, chunks=values.shape, compressors=None, dimension_names=(dimension,)
+            name, data=values, chunks=values.shape, compressors=None, dimension_names=dimensions
         )
     store["family"].attrs["names"] = list(config.families)
-    sizes = {"time": len(whole["time"]), "x": len(whole["x"]), "v": len(whole["v"]), "field": 3}
-    for name, (dimensions, dtype) in PER_TRAJECTORY.items():
+    sizes = {name: len(whole[name]) for name in ("time", "x", *_velocity_axes(dim))} | {"field": 3}
+    for name, (dimensions, dtype) in chunked_arrays(dim).items():
         shape = tuple(sizes[dimension] for dimension in dimensions)
         store.create_array(
             name,
@@ -220,14 +241,14 @@ def _attributes(config: DatasetRunConfig) -> dict[str, Any]:
     }
 
 
-def _whole_arrays(config: DatasetRunConfig) -> dict[str, NDArray[Any]]:
-    numbers = np.arange(config.dataset.trajectories)
+def _whole_values(config: DatasetRunConfig) -> dict[str, ArrayLike]:
+    numbers, velocity = np.arange(config.dataset.trajectories), config.velocity
     return {
         "time": np.linspace(0.0, config.time.end, config.time.snapshots),
         "x": cell_centers(config.cells),
-        "v": VelocityGrid(config.velocity.points, config.velocity.extent).nodes,
         "seed": config.dataset.seed + numbers,
         "family": numbers % len(config.families),
+        **velocity_coordinates(VelocityGrid(velocity.points, velocity.extent, velocity.dim)),
     }
 
 
@@ -261,7 +282,7 @@ def write_trajectory(store: Store, number: int, values: dict[str, NDArray[Any]])
 def remove_unfinished(path: Path) -> None:
     """Delete what killed writers left behind: chunks without a mark, and temporary files."""
     done = finished(path)
-    for name in PER_TRAJECTORY:
+    for name in CHUNKED:
         chunks = path / name / "c"
         for entry in chunks.iterdir() if chunks.is_dir() else ():
             if entry.name.isdigit() and int(entry.name) in done:
@@ -276,12 +297,13 @@ def remove_unfinished(path: Path) -> None:
 
 def _check_layout(store: Store) -> None:
     """Compare names, dimensions, types and shapes with the specification."""
+    dim = _dimension(store)
     sizes = {"field": 3, "trajectory": store["seed"].shape[0]}
-    sizes |= {name: store[name].shape[0] for name in ("time", "x", "v")}
-    whole = ((name, (dimension,), dtype) for name, (dimension, dtype) in WHOLE.items())
+    sizes |= {name: store[name].shape[0] for name in ("time", "x", *_velocity_axes(dim))}
+    whole = ((name, dimensions, dtype) for name, (dimensions, dtype) in whole_arrays(dim).items())
     chunked = (
         (name, ("trajectory", *dimensions), dtype)
-        for name, (dimensions, dtype) in PER_TRAJECTORY.items()
+        for name, (dimensions, dtype) in chunked_arrays(dim).items()
     )
     for name, dimensions, dtype in (*whole, *chunked):
         shape = tuple(sizes[dimension] for dimension in dimensions)
@@ -292,7 +314,7 @@ def _check_layout(store: Store) -> None:
 
 def _check_chunks(path: Path, store: Store, number: int) -> None:
     """Compare the files of one trajectory with the size they must have."""
-    for name, (dimensions, _) in PER_TRAJECTORY.items():
+    for name, (dimensions, _) in chunked_arrays(_dimension(store)).items():
         array = store[name]
         file = chunk_of(path, name, number).joinpath(*("0" for _ in dimensions))
         expected = array.dtype.itemsize * int(np.prod(array.shape[1:])) + CHECKSUM_BYTES

@@ -50,7 +50,7 @@ class Transport:
         check_choice("scheme.limiter", self.limiter, TRANSPORTS)
 
     def __call__(self, f: Array, out: Array) -> None:
-        """Write L(f) into `out`; both C-contiguous of shape (cells, points)."""
+        """Write L(f) into `out`; both C-contiguous of shape (cells, columns)."""
         TRANSPORTS[self.limiter](f, *self._data, out)
 
     @cached_property
@@ -58,9 +58,10 @@ class Transport:
         """What the kernel takes between f and `out`."""
         rows = ghosted_rows(self.space.cells, self.boundary)
         order = np.stack([rows[::-1], rows]).astype(np.uint64)
-        split = np.array([0, np.searchsorted(self.grid.nodes, 0.0), self.grid.points], np.uint64)
-        rate = np.abs(self.grid.nodes) / self.space.dx
+        v = self.grid.along
+        split = np.array([0, np.searchsorted(v, 0.0), v.size], np.uint64)
+        rate = np.abs(v) / self.space.dx
         # The node v = 0 has no flux; any finite bound does there.
         slowest = 0.5 * self.grid.spacing / self.space.dx
         bound = (1.0 - MARGIN) / (self.step * np.maximum(rate, slowest))
-        return order, split, rate, bound, np.empty((2, self.grid.points))
+        return order, split, rate, bound, np.empty((2, v.size))

@@ -1,10 +1,20 @@
-"""Uniform velocity grid: the nodes that carry f(x, v)."""
+"""Uniform velocity grid: the nodes that carry f(x, v).
+
+The gas flows along x alone and is at rest and symmetric across it. On every grid f is a matrix
+(cells, columns), whose columns are sorted by v_1:
+
+    D = 1   f(v_k)                 one column for each node
+    D = 2   f(v_1i, v_2k)          column i N + k, v_2 varying fastest
+    D = 3   g(v_1i), h(v_1i)       columns 2 i and 2 i + 1, two reduced distributions
+
+where g = ∫ f dv_2 dv_3 and h = ∫ (v_2^2 + v_3^2) f dv_2 dv_3 (C. K. Chu, Phys. Fluids 8 (1965) 12).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil, isfinite
+from math import ceil, isfinite, prod
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,10 +30,10 @@ MAX_SPACING = 1.0
 
 @dataclass(frozen=True)
 class VelocityGrid:
-    """Nodes ``v_k`` uniform on ``[-extent, extent]``, each of weight ``spacing`` (dimensionless).
+    """Nodes ``v_k`` uniform on ``[-extent, extent]``, a distance ``spacing`` apart (dimensionless).
 
     Args:
-        points: number of nodes, at least 8.
+        points: number of nodes along an axis, at least 8.
         extent: largest |v|, positive, in the scale of the thermal speed sqrt(T) at T = 1.
         dim: velocity dimensions D.
 
@@ -36,8 +46,8 @@ class VelocityGrid:
     dim: int = 1
 
     def __post_init__(self) -> None:
-        if self.dim != 1:
-            raise InvalidInput("velocity.dim", self.dim, "must be 1, the dimension implemented")
+        if self.dim not in (1, 2, 3):
+            raise InvalidInput("velocity.dim", self.dim, "must be 1, 2 or 3")
         if isinstance(self.points, bool) or int(self.points) != self.points:
             raise InvalidInput("velocity.points", self.points, "must be an integer")
         if self.points < MIN_POINTS:
@@ -47,13 +57,48 @@ class VelocityGrid:
 
     @property
     def spacing(self) -> float:
-        """Distance of neighbouring nodes, and the weight of each in a sum over velocities."""
+        """Distance of neighbouring nodes."""
         return 2.0 * self.extent / (self.points - 1)
+
+    @property
+    def volume(self) -> float:
+        """Weight of a column in a sum over velocities."""
+        return self.spacing**2 if self.dim == 2 else self.spacing
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the columns of one cell by their axes: (N,), (N, N) or (N, 2)."""
+        return {1: (self.points,), 2: (self.points, self.points), 3: (self.points, 2)}[self.dim]
+
+    @property
+    def columns(self) -> int:
+        """Number of columns of f."""
+        return prod(self.shape)
 
     @cached_property
     def nodes(self) -> NDArray[np.float64]:
         """Nodes in ascending order, shape (points,), antisymmetric to the last bit."""
         return np.asarray((np.arange(self.points) - 0.5 * (self.points - 1)) * self.spacing, float)
+
+    @cached_property
+    def along(self) -> NDArray[np.float64]:
+        """v_1 of every column, ascending, shape (columns,)."""
+        return np.repeat(self.nodes, self.columns // self.points)
+
+    @cached_property
+    def mass(self) -> NDArray[np.float64]:
+        """Weight, in units of `volume`, with which a column counts in ∫ f, shape (columns,)."""
+        ones = np.ones(self.columns)
+        if self.dim == 3:
+            ones[1::2] = 0.0
+        return ones
+
+    @cached_property
+    def transverse(self) -> NDArray[np.float64]:
+        """The same in ∫ (v_2^2 + ...) f, the square of the velocity across x; shape (columns,)."""
+        if self.dim == 2:
+            return np.tile(self.nodes**2, self.points)
+        return 1.0 - self.mass
 
     def check_resolution(self, rho: ArrayLike, u: ArrayLike, T: ArrayLike) -> None:
         """Refuse gas states (rho, u, T), broadcast together, that this grid cannot hold.

@@ -14,6 +14,7 @@ from kinetic.config import SEED_RANGES, DatasetConfig, DatasetRunConfig, SolveCo
 from kinetic.errors import InvalidInput
 
 NAN, INF = float("nan"), float("inf")
+PLANE = {"collision": "boltzmann"}
 
 
 def test_defaults_are_the_contract() -> None:
@@ -96,9 +97,18 @@ def test_instances_are_frozen() -> None:
         ({3: 1}, "3", "unknown key"),
         ({"velocity": {"points": 7}}, "velocity.points", "from 8"),
         ({"velocity": {"extent": -8}}, "velocity.extent", "must be a number from"),
-        ({"velocity": {"dim": 2}}, "velocity.dim", "not available yet"),
+        ({"velocity": {"dim": 3}}, "velocity.dim", "not available yet"),
         ({"velocity": {"dim": 4}}, "velocity.dim", "from 1 to 3"),
         ({"collision": "shakhov"}, "collision.name", "not available yet"),
+        ({"collision": "boltzmann"}, "collision.name", "needs velocity.dim=2"),
+        ({"collision": {"angles": 7}}, "collision.angles", "even"),
+        ({"collision": {"angles": 8}}, "collision.angles", "only for collision=boltzmann"),
+        (PLANE | {"velocity": {"dim": 2, "points": 49}}, "velocity.points", "must be even"),
+        (
+            PLANE | {"collision": {"name": "boltzmann", "frequency": "density"}},
+            "collision.frequency",
+            "only for collision=bgk",
+        ),
         ({"collision": {"frequency": "desnity"}}, "collision.frequency", "mean 'density'"),
         ({"boundary": "peridoic"}, "boundary", "did you mean 'periodic'"),
         ({"scheme": {"cfl": 0.9}}, "scheme.cfl", "to 0.5"),

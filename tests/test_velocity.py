@@ -29,7 +29,7 @@ def test_nodes_are_uniform_and_antisymmetric_to_the_last_bit(points):
         ({"points": 8.5}, "velocity.points"),
         ({"extent": 0.0}, "velocity.extent"),
         ({"extent": float("nan")}, "velocity.extent"),
-        ({"dim": 2}, "velocity.dim"),
+        ({"dim": 4}, "velocity.dim"),
     ],
 )
 def test_bad_grids_are_refused(options, key):

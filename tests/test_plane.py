@@ -1,0 +1,148 @@
+"""Two velocity dimensions: the whole solver with BGK and with Boltzmann's collisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import kinetic
+from kinetic.collisions import BGK, Collision
+from kinetic.errors import InvalidInput
+from kinetic.exact import bkw
+from kinetic.exact.riemann import Gas, solve_riemann
+from kinetic.maxwellian import discrete_maxwellian, maxwellian
+from kinetic.moments import Array, entropy, heat_flux, moments_of, primitive, stress
+from kinetic.output import write_solution
+from kinetic.penalised import Boltzmann
+from kinetic.problems import problem
+from kinetic.solver import Scheme, Solver
+from kinetic.space import SpaceGrid
+from kinetic.velocity import VelocityGrid
+
+GRID = VelocityGrid(32, 8.0 * np.sqrt(2.0 / 3.0), 2)
+OPERATORS: list[Collision] = [BGK(), Boltzmann()]
+NAMES = ["bgk", "boltzmann"]
+#: A small run of the command line or of `kinetic.solve`.
+SMALL: dict[str, Any] = {
+    "problem": {"name": "mix", "seed": 3},
+    "velocity": {"dim": 2, "points": 32, "extent": 7.5},
+    "cells": 16,
+    "time": {"end": 0.02, "snapshots": 3},
+}
+
+
+def run(collision: Collision, eps: float, f0: Array, end: float, **options: Any) -> list[Array]:
+    """Return f at the snapshots of a run on `GRID`."""
+    cells = len(f0)
+    scheme = Scheme(**options.pop("scheme", {}))
+    solver = Solver(GRID, SpaceGrid(cells), np.full(cells, eps), collision, scheme=scheme)
+    return [snapshot.f for snapshot in solver.evolve(f0, end=end, **{"snapshots": 2} | options)]
+
+
+def test_columns_are_sorted_by_the_velocity_along_x() -> None:
+    v1, v2 = np.meshgrid(GRID.nodes, GRID.nodes, indexing="ij")
+    assert np.array_equal(GRID.along, v1.ravel())
+    assert np.array_equal(GRID.transverse, v2.ravel() ** 2)
+    assert GRID.columns == GRID.mass.sum() == 32**2
+
+
+def test_moments_of_a_mixture_and_of_its_deviation_from_equilibrium() -> None:
+    state = problem("mix", seed=2, cells=6)
+    f = state.on_grid(GRID)
+    np.testing.assert_allclose(moments_of(f, GRID), state.conserved(2), rtol=1e-5)
+    v1, v2 = GRID.along, np.tile(GRID.nodes, GRID.points)
+    rho, u, T = primitive(moments_of(f, GRID), 2)
+    c = v1 - u[:, None]
+    assert np.allclose(
+        stress(f, GRID), GRID.volume * np.sum((c**2 - T[:, None]) * f, axis=1), atol=1e-12
+    )
+    q = 0.5 * GRID.volume * np.sum((c**2 + v2**2) * c * f, axis=1)
+    assert np.allclose(heat_flux(f, GRID), q, atol=1e-13)
+    M = discrete_maxwellian(moments_of(f, GRID), GRID)
+    assert np.allclose(moments_of(M, GRID), moments_of(f, GRID), rtol=1e-13, atol=1e-14)
+    assert np.abs(stress(M, GRID)).max() < 1e-13
+    exact = maxwellian(rho[:, None], u[:, None], T[:, None], v1, v2)
+    np.testing.assert_allclose(M, exact, atol=1e-5)
+    assert np.all(entropy(M, GRID) <= entropy(f, GRID) + 1e-12)
+
+
+@pytest.mark.parametrize("eps", [1e-6, 1e-2, 10.0])
+@pytest.mark.parametrize("collision", OPERATORS, ids=NAMES)
+def test_mass_momentum_and_energy_are_conserved(collision: Collision, eps: float) -> None:
+    f0 = problem("mix", seed=1, cells=16).on_grid(GRID)
+    before, after = (moments_of(f, GRID).sum(axis=0) for f in run(collision, eps, f0, 0.02))
+    assert np.abs(after - before).max() < 1e-13 * np.abs(before).max()
+
+
+@pytest.mark.parametrize("collision", OPERATORS, ids=NAMES)
+def test_f_stays_even_across_x(collision: Collision) -> None:
+    f0 = problem("mix", seed=1, cells=8).on_grid(GRID)
+    f = run(collision, 0.1, f0, 0.02)[-1].reshape(8, *GRID.shape)
+    assert np.abs(f - f[:, :, ::-1]).max() < 1e-15
+
+
+@pytest.mark.parametrize("collision", OPERATORS, ids=NAMES)
+def test_the_limit_is_the_euler_equations_of_a_plane_gas(collision: Collision) -> None:
+    cells, grid = 100, VelocityGrid(32, 6.5, 2)
+    state = problem("sod", cells=cells, knudsen=1e-6)
+    solver = Solver(grid, SpaceGrid(cells), state.knudsen, collision, "outflow")
+    *_, last = solver.evolve(state.on_grid(grid), end=0.12, snapshots=2)
+    exact = solve_riemann(Gas(1.0, 0.0, 1.0), Gas(0.125, 0.0, 0.8), gamma=2.0)
+    found = primitive(moments_of(last.f, grid), 2)
+    expected = exact((state.x - 0.5) / 0.12)
+    for one, other in zip(found, expected, strict=True):
+        assert np.abs(one - other).mean() < 0.02
+
+
+def test_bkw_relaxes_as_it_must() -> None:
+    v1, v2 = GRID.along, np.tile(GRID.nodes, GRID.points)
+    f0 = np.tile(bkw(v1, v2, 1.0), (4, 1))
+    f, exact = run(Boltzmann(), 0.5, f0, 0.5)[-1], bkw(v1, v2, 2.0)
+    assert np.abs(f - exact).max() < 1e-3 * np.abs(f0[0] - exact).max()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_solution_can_be_written_and_continued_bit_for_bit(name: str, tmp_path: Path) -> None:
+    small = SMALL | {"collision": name, "output": {"distribution": True}}
+    whole = kinetic.solve(**small)
+    assert whole["distribution"].dims == ("time", "x", "v1", "v2")
+    half = kinetic.solve(**small | {"time": {"end": 0.01, "snapshots": 2}})
+    path = write_solution(half, tmp_path / "half.zarr")
+    assert kinetic.read_solution(path)["distribution"].shape == (2, 16, 32, 32)
+    again = {"problem": {"name": "file", "path": str(path)}, "time": {"end": 0.02, "snapshots": 2}}
+    rest = kinetic.solve(**small | again)
+    assert np.array_equal(rest["distribution"][-1], whole["distribution"][-1])
+    for velocity in ({"dim": 1}, {"dim": 2}):
+        with pytest.raises(InvalidInput, match=r"velocity.dim=2 velocity.points=32"):
+            kinetic.solve(**small | again | {"velocity": velocity, "collision": "bgk"})
+
+
+def test_the_energy_and_temperature_of_a_solution_are_those_of_a_plane_gas() -> None:
+    solution = kinetic.solve(**SMALL)
+    state = problem("mix", seed=3, cells=16)
+    np.testing.assert_allclose(solution.energy[0], state.conserved(2)[:, 2], rtol=1e-6)
+    kinetic_energy = 0.5 * solution.density * solution.velocity**2
+    internal = solution.density * solution.temperature
+    np.testing.assert_allclose(solution.energy, kinetic_energy + internal, rtol=1e-14)
+
+
+def test_a_grid_that_cuts_the_gas_is_refused_with_one_that_does() -> None:
+    with pytest.raises(InvalidInput, match=r"velocity.extent=.* and velocity.points="):
+        kinetic.solve(**SMALL | {"velocity": {"dim": 2, "extent": 3.0}})
+
+
+def test_a_data_set_holds_plane_distributions(tmp_path: Path) -> None:
+    config = {key: value for key, value in SMALL.items() if key != "problem"}
+    config |= {"collision": "boltzmann", "dataset": {"trajectories": 2, "families": ["mix"]}}
+    report = kinetic.generate(config, tmp_path / "dataset.zarr", progress=False)
+    assert not report.failures
+    data = kinetic.open_dataset(tmp_path / "dataset.zarr")
+    one = {"problem": {"name": "mix", "seed": 1}, "output": {"distribution": True}}
+    solution = kinetic.solve(**SMALL | one | {"collision": "boltzmann"})
+    trajectory = data[1]
+    assert (data.dim, trajectory.dim, trajectory.distribution.shape) == (2, 2, (3, 16, 32, 32))
+    assert np.array_equal(trajectory.distribution, solution["distribution"].astype(np.float32))
+    assert np.array_equal(trajectory.v, solution["v1"])
