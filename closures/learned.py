@@ -14,7 +14,7 @@ from closures.splines import SplineBasis
 
 BASIS = SplineBasis(extent=6.0, intervals=24)
 
-DUAL = DualSolver(regularization=1e-5)
+DUAL = DualSolver(regularization=1e-6)
 """Its gamma draws back moments that the error of a step has put where no density has them; it damps
 theta by that much a decoding, which no other state notices."""
 
