@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from kinetic.errors import InvalidInput, NonPhysicalState, check_choice
-from kinetic.imex import Relaxation
+from kinetic.imex import Explicit, ImexTableau, Relaxation
 from kinetic.maxwellian import power_law, relax_products, relax_rows
 from kinetic.moments import Array, moments_of, primitive
 from kinetic.velocity import VelocityGrid
@@ -43,17 +43,15 @@ class Collision(Protocol):
     @property
     def keeps_positive(self) -> bool: ...
 
-    def relaxation(self, grid: VelocityGrid, knudsen: Array) -> Relaxation:
-        """Return the implicit step, for eps of shape (cells,)."""
-        ...
+    def parts(
+        self, grid: VelocityGrid, knudsen: Array, tableau: ImexTableau
+    ) -> tuple[Relaxation, Explicit | None]:
+        """Return the implicit step, and the explicit part if there is one.
 
-    def explicit(
-        self, grid: VelocityGrid, knudsen: Array
-    ) -> Callable[[Array, Array, float], None] | None:
-        """Return what adds the part of Q(f) / eps that is not in `relaxation` to a slope.
-
-        It is called with f and the slope, both of shape (cells, columns), and the time. None stands
-        for nothing to add.
+        Args:
+            grid: velocity grid.
+            knudsen: eps, shape (cells,).
+            tableau: the method that they are for.
         """
         ...
 
@@ -111,9 +109,11 @@ class BGK:
 
         return relax
 
-    def explicit(self, grid: VelocityGrid, knudsen: Array) -> None:
-        """Return None: the implicit step is all."""
-        return
+    def parts(
+        self, grid: VelocityGrid, knudsen: Array, tableau: ImexTableau
+    ) -> tuple[Relaxation, None]:
+        """Return the implicit step, which is all."""
+        return self.relaxation(grid, knudsen), None
 
 
 def _kernel(grid: VelocityGrid) -> tuple[Callable[..., int], tuple[object, ...]]:

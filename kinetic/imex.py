@@ -46,6 +46,8 @@ class ImexTableau:
         explicit: A~, strictly lower triangular, shape (s, s) with a zero first row.
         implicit: A, lower triangular, shape (s, s) with zero first row and column, else a_ii > 0.
         correction: alpha of the final relaxation of Hu, Shu & Zhang by alpha (dt nu / eps)^2.
+        penalty: least share of the loss rate, and some more, that must be implicit for collisions
+            with the rest explicit to be stable at any dt / eps; see `kinetic.penalised`.
 
     Raises:
         ValueError: shapes or zeros are wrong or an order condition up to `order` fails.
@@ -56,6 +58,7 @@ class ImexTableau:
     explicit: Rows
     implicit: Rows
     correction: float = 0.0
+    penalty: float = 1.0
 
     def __post_init__(self) -> None:
         explicit, implicit = self.matrices
@@ -166,7 +169,7 @@ def _hsz2() -> ImexTableau:
     explicit = ((0, 0, 0, 0), (0, 0, 0, 0), (0, e21, 0, 0), (0, e31, e32, 0))
     implicit = ((0, 0, 0, 0), (0, a11, 0, 0), (0, a21, a22, 0), (0, a31, a32, a33))
     correction = a31 * a11 + a32 * (a21 + a22) + a33 - 0.5
-    return ImexTableau("hsz2", 2, explicit, implicit, correction)
+    return ImexTableau("hsz2", 2, explicit, implicit, correction, penalty=0.35)
 
 
 def _ars222() -> ImexTableau:
@@ -201,6 +204,7 @@ ARS443 = ImexTableau(
         (0, -1 / 2, 1 / 2, 1 / 2, 0),
         (0, 3 / 2, -3 / 2, 1 / 2, 1 / 2),
     ),
+    penalty=0.65,
 )
 TABLEAUX: Mapping[str, ImexTableau] = MappingProxyType(
     {tableau.name: tableau for tableau in (HSZ2, ARS222, ARS443)}
@@ -213,6 +217,12 @@ class Relaxation(Protocol):
     def __call__(self, f: Array, step: float, correction: float, time: float, /) -> None: ...
 
 
+class Explicit(Protocol):
+    """Explicit part of collisions: adds what is not in the relaxation to a slope, both of f."""
+
+    def __call__(self, f: Array, slope: Array, time: float, /) -> None: ...
+
+
 class ImexStepper:
     """Advances f, shape (cells, columns), by any `ImexTableau`.
 
@@ -221,7 +231,7 @@ class ImexStepper:
         transport: writes L(f) into its second argument.
         relaxation: relaxes its first argument in place.
         shape: shape of f; the stages are allocated once.
-        explicit: adds what else is explicit to its second argument, given f and the time.
+        explicit: adds what else is explicit.
     """
 
     def __init__(
@@ -230,7 +240,7 @@ class ImexStepper:
         transport: Callable[[Array, Array], None],
         relaxation: Relaxation,
         shape: tuple[int, int],
-        explicit: Callable[[Array, Array, float], None] | None = None,
+        explicit: Explicit | None = None,
     ) -> None:
         self.tableau = tableau
         self.transport = transport

@@ -146,8 +146,7 @@ class Solver:
         forward = dt / (tableau.positivity or 1.0)
         transport = Transport(self.grid, self.space, self.boundary, self.scheme.limiter, forward)
         knudsen = np.ascontiguousarray(self.knudsen)
-        relaxation = self.collision.relaxation(self.grid, knudsen)
-        explicit = self.collision.explicit(self.grid, knudsen)
+        relaxation, explicit = self.collision.parts(self.grid, knudsen, tableau)
         shape = self.space.cells, self.grid.columns
         return ImexStepper(tableau, transport, relaxation, shape, explicit)
 
