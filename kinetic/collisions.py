@@ -1,10 +1,24 @@
-"""Collision operators and their implicit solution.
+"""Collision operators of relaxation type and their implicit solution.
 
-BGK (Bhatnagar, Gross & Krook, Phys. Rev. 94 (1954) 511): Q(f) = nu (M[f] - f), where M[f] has the
-moments of f and nu depends on them alone. Collisions conserve the moments, so the implicit equation
-g = f + step nu (M[g] - g) / eps has M[g] = M[f] and is solved without iteration,
+    bgk      Q = nu (M[f] - f)
+    es_bgk   Q = Pr nu (G[f] - f)
+    shakhov  Q = nu (S[f] - f)
 
-    g = (f + a M[f]) / (1 + a),   a = step nu / eps        (moments first: Coron & Perthame 1991).
+BGK (Bhatnagar, Gross & Krook, Phys. Rev. 94 (1954) 511) relaxes f to the Maxwellian of its moments,
+on which alone nu depends, and so all of it at one rate. The ellipsoidal model (L. H. Holway, Phys.
+Fluids 9 (1966) 1658) and Shakhov's (Fluid Dyn. 3 (1968) 95) let f keep some of its stress or heat
+flux: G is a Gaussian whose p_11 - p is 1 - 1/Pr of that of f, and S a Maxwellian times a polynomial
+whose heat flux is 1 - Pr of that of f. With both
+
+    d_t (p_11 - p) = -(nu / eps) (p_11 - p),   d_t q = -Pr (nu / eps) q,
+
+so that the viscosity is mu = p eps / nu, the conductivity is kappa = (D+2)/2 mu / Pr, and Pr is the
+Prandtl number. Maxwell molecules have 2/3 in three dimensions, as nearly all monatomic gases, and
+1/2 in two (`kinetic.exact`). In one there is no stress, and Pr only says what kappa is.
+
+The rates are known whatever f is, so g = f + step Q(g) / eps is solved without iteration ("moments
+first", Coron & Perthame 1991): g = (f + a E) / (1 + a), with a = step r / eps, r the rate of
+collisions, and E the equilibrium that goes with the moments that g will have. For BGK E = M[f].
 """
 
 from __future__ import annotations
@@ -19,8 +33,8 @@ import numpy as np
 
 from kinetic.errors import InvalidInput, NonPhysicalState, check_choice
 from kinetic.imex import Explicit, ImexTableau, Relaxation
-from kinetic.maxwellian import power_law, relax_products, relax_rows
 from kinetic.moments import Array, moments_of, primitive
+from kinetic.relaxation import power_law, relax_products, relax_rows
 from kinetic.velocity import VelocityGrid
 
 # nu = rho^p T^q: the exponents (p, q) as functions of omega.
@@ -54,6 +68,10 @@ class Collision(Protocol):
             tableau: the method that they are for.
         """
         ...
+
+
+#: Prandtl numbers of Maxwell molecules by dimension; that of one dimension is a choice.
+PRANDTL: Mapping[int, float] = MappingProxyType({1: 2 / 3, 2: 1 / 2, 3: 2 / 3})
 
 
 @dataclass(frozen=True)
@@ -90,18 +108,27 @@ class BGK:
         """True: a relaxed f lies between f and a Maxwellian."""
         return True
 
+    def rates(self, dim: int) -> tuple[float, float, float]:
+        """Return the rates of collisions, stress and heat flux over nu, in `dim` dimensions."""
+        return 1.0, 1.0, 1.0
+
     def relaxation(self, grid: VelocityGrid, knudsen: Array) -> Relaxation:
-        """Return the implicit step on f (cells, columns) in place, for eps of shape (cells,)."""
-        kernel, constants = _kernel(grid)
-        exponents, frequency = self.exponents, 1.0 / knudsen
+        """Return the implicit step on f (cells, columns) in place, for eps of shape (cells,).
+
+        Raises:
+            InvalidInput: the operator does not exist in these dimensions.
+        """
+        rate, shear, heat = self.rates(grid.dim)
+        kernel, constants = _kernel(grid, shear / rate, heat / rate)
+        exponents, frequency = self.exponents, rate / knudsen
 
         def relax(f: Array, step: float, correction: float, time: float) -> None:
             """Solve g = f + step Q(g) / eps, then bring g nearer to equilibrium, in place.
 
-            The distance of g from its Maxwellian is divided by 1 + correction (nu / eps)^2.
+            What of g relaxes at the rate r is divided by 1 + correction (r / eps)^2.
 
             Raises:
-                NonPhysicalState: a cell has no Maxwellian; it names `time`.
+                NonPhysicalState: a cell has no equilibrium; it names `time`.
             """
             cell = kernel(f, *constants, exponents, frequency, step, correction)
             if cell >= 0:
@@ -116,13 +143,66 @@ class BGK:
         return self.relaxation(grid, knudsen), None
 
 
-def _kernel(grid: VelocityGrid) -> tuple[Callable[..., int], tuple[object, ...]]:
-    """Return the kernel that relaxes on a grid, and what it takes after f."""
-    if grid.dim == 1:
+@dataclass(frozen=True)
+class EllipsoidalBGK(BGK):
+    """The ellipsoidal operator `es_bgk`, in two and three dimensions.
+
+    Args:
+        prandtl: Pr, at least (D - 1) / D, where the Gaussian is one for every f; None stands for
+            that of Maxwell molecules.
+
+    Raises:
+        InvalidInput: as `BGK`; or, when it is used, Pr is too small or D is 1.
+    """
+
+    prandtl: float | None = None
+
+    def rates(self, dim: int) -> tuple[float, float, float]:
+        """Return the rates of collisions, stress and heat flux over nu, in `dim` dimensions."""
+        if dim == 1:
+            raise InvalidInput("velocity.dim", dim, "collision=es_bgk needs velocity.dim=2 or 3")
+        Pr, least = self.prandtl or PRANDTL[dim], (dim - 1) / dim
+        if Pr < least * (1.0 - 1e-12):
+            allowed = f"must be at least {least:g} for collision=es_bgk and velocity.dim={dim}"
+            raise InvalidInput("collision.prandtl", Pr, allowed)
+        return Pr, 1.0, Pr
+
+
+@dataclass(frozen=True)
+class Shakhov(BGK):
+    """The operator `shakhov`, whose equilibrium may be negative where f is far from it.
+
+    Args:
+        prandtl: Pr; None stands for that of Maxwell molecules.
+
+    Raises:
+        InvalidInput: as `BGK`.
+    """
+
+    prandtl: float | None = None
+
+    @property
+    def keeps_positive(self) -> bool:
+        """False: the polynomial of S is negative where |v| is large against the flow of heat."""
+        return False
+
+    def rates(self, dim: int) -> tuple[float, float, float]:
+        """Return the rates of collisions, stress and heat flux over nu, in `dim` dimensions."""
+        return 1.0, 1.0, self.prandtl or PRANDTL[dim]
+
+
+def _kernel(
+    grid: VelocityGrid, shear: float, heat: float
+) -> tuple[Callable[..., int], tuple[object, ...]]:
+    """Return the kernel that relaxes on a grid, and what it takes after f.
+
+    `shear` and `heat` are the rates of stress and heat flux over that of collisions.
+    """
+    if grid.dim == 1 and shear == heat == 1.0:
         return relax_rows, (grid.nodes, grid.spacing)
     per_node = grid.columns // grid.points
     weights = grid.mass[:per_node], grid.transverse[:per_node]
-    return relax_products, (grid.nodes, *weights, grid.volume, grid.dim)
+    return relax_products, (grid.nodes, *weights, grid.volume, grid.dim, (shear, heat))
 
 
 def non_physical(f: Array, grid: VelocityGrid, time: float, cell: int) -> NonPhysicalState:

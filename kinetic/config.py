@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar
 
-from kinetic.errors import InvalidInput, check_choice
+from kinetic.errors import InvalidInput
 from kinetic.options import (
     Options,
     choice,
@@ -24,18 +24,24 @@ from kinetic.options import (
 #: Seeded families of initial data (design, section 3).
 FAMILIES = ("wave", "shock", "mix", "transition")
 PROBLEMS = (*FAMILIES, "sod", "file")
-#: Values of velocity.dim for which each collision operator is available; of the planned ones, none.
+#: Values of velocity.dim for which each collision operator is available.
 OPERATORS: dict[str, tuple[int, ...]] = {
-    "bgk": (1, 2),
-    "shakhov": (),
-    "es_bgk": (),
+    "bgk": (1, 2, 3),
+    "shakhov": (1, 2, 3),
+    "es_bgk": (2, 3),
     "boltzmann": (2,),
 }
 #: Keys of a collision operator that the others must leave at their defaults.
-OWN_KEYS = {"frequency": ("bgk",), "angles": ("boltzmann",)}
-#: Nodes along an axis by dimension, and extent, of the grids used where none is asked for.
+OWN_KEYS = {
+    "frequency": ("bgk", "es_bgk", "shakhov"),
+    "prandtl": ("es_bgk", "shakhov"),
+    "angles": ("boltzmann",),
+}
+#: Nodes along an axis and extent, by dimension, of the grids used where none is asked for.
 DEFAULT_POINTS = {1: 81, 2: 48, 3: 81}
-DEFAULT_EXTENT = 8.0
+#: 9.2 lets `boltzmann` relax stress and heat flux of the seeded families at rates right to 0.1 %;
+#: with 8 the cut tails of the hottest gas, at T = 2, cost 1 %, with 10 the spacing 0.1 %.
+DEFAULT_EXTENT = {1: 8.0, 2: 9.2, 3: 8.0}
 FREQUENCIES = ("constant", "density", "power")
 BOUNDARIES = ("periodic", "outflow")
 TABLEAUX = ("hsz2", "ars222", "ars443")
@@ -78,43 +84,22 @@ class ProblemConfig(Options):
             raise InvalidInput("problem.path", self.path, "only problem=file reads a file")
 
 
-def operator(key: str, value: Any) -> str:
-    """Accept the name of an available collision operator; tell a planned one from an unknown one.
-
-    Raises:
-        InvalidInput: there is no such operator yet; the message says which there are, and where.
-    """
-    available = [name for name, dims in OPERATORS.items() if dims]
-    if value in available or value not in list(OPERATORS):
-        return check_choice(key, value, available)
-    listed = (f"{name} (velocity.dim={','.join(map(str, OPERATORS[name]))})" for name in available)
-    raise InvalidInput(key, value, "not available yet; available: " + ", ".join(listed))
-
-
-def _available_dimension(key: str, value: Any) -> int:
-    """Accept the velocity dimensions that some operator is available in."""
-    dim = integer(1, 3)(key, value)
-    available = sorted({one for dims in OPERATORS.values() for one in dims})
-    if dim not in available:
-        listed = " or ".join(map(str, available))
-        raise InvalidInput(key, dim, f"not available yet; use velocity.dim={listed}")
-    return dim
-
-
 @dataclass(frozen=True)
 class CollisionConfig(Options):
     """Collision operator.
 
-    `bgk`: Q = nu (M[f] - f), with nu = 1, rho or rho T^(1 - omega). `boltzmann`: Maxwell molecules,
-    by the fast spectral method with so many `angles`.
+    `bgk`, `es_bgk` and `shakhov` relax at the `frequency` nu = 1, rho or rho T^(1 - omega), the
+    last two with the Prandtl number `prandtl`, by default that of Maxwell molecules. `boltzmann`:
+    Maxwell molecules, by the fast spectral method with so many `angles`.
     """
 
     PREFIX: ClassVar[str] = "collision"
     SCALAR: ClassVar[str] = "name"
 
-    name: Annotated[str, operator] = "bgk"
+    name: Annotated[str, choice(OPERATORS)] = "bgk"
     frequency: Annotated[str, choice(FREQUENCIES)] = "constant"
     omega: Annotated[float, positive(0.5, 1.5)] = 0.81
+    prandtl: Annotated[float | None, optional(positive(0.01, 100.0))] = None
     angles: Annotated[int, integer(2, 128)] = 12
 
     def __post_init__(self) -> None:
@@ -133,12 +118,12 @@ class CollisionConfig(Options):
 class VelocityConfig(Options):
     """Uniform velocity grid: `points` nodes on [-extent, extent] along each of its axes.
 
-    Those that are not given are 81 points for `dim` 1 and 3, 48 for 2, and the extent 8.
+    Those that are not given are 81 points to 8, for `dim` 2 instead 48 points to 9.2.
     """
 
     PREFIX: ClassVar[str] = "velocity"
 
-    dim: Annotated[int, _available_dimension] = 1
+    dim: Annotated[int, integer(1, 3)] = 1
     # None only until the instance is made.
     points: Annotated[int, optional(integer(8, 4096))] = None  # type: ignore[assignment]
     extent: Annotated[float, optional(positive(0.1, 1000.0))] = None  # type: ignore[assignment]
@@ -148,7 +133,7 @@ class VelocityConfig(Options):
         if self.points is None:
             object.__setattr__(self, "points", DEFAULT_POINTS[self.dim])
         if self.extent is None:
-            object.__setattr__(self, "extent", DEFAULT_EXTENT)
+            object.__setattr__(self, "extent", DEFAULT_EXTENT[self.dim])
 
     @property
     def columns(self) -> int:
@@ -304,6 +289,10 @@ def check_operator(config: Physics) -> None:
         dims = " or ".join(f"velocity.dim={dim}" for dim in OPERATORS[name])
         allowed = f"not available with velocity.dim={velocity.dim}; needs {dims}"
         raise InvalidInput("collision.name", name, allowed)
+    prandtl, least = config.collision.prandtl, (velocity.dim - 1) / velocity.dim
+    if name == "es_bgk" and prandtl is not None and prandtl < least * (1.0 - 1e-12):
+        allowed = f"must be at least {least:.4g} for es_bgk with velocity.dim={velocity.dim}"
+        raise InvalidInput("collision.prandtl", prandtl, allowed)
     if name == "boltzmann" and (velocity.points % 2 or not 16 <= velocity.points <= 1024):
         allowed = "must be even, from 16 to 1024, for collision=boltzmann"
         raise InvalidInput("velocity.points", velocity.points, allowed)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from kinetic.collisions import BGK, Collision
+from kinetic.collisions import BGK, Collision, EllipsoidalBGK, Shakhov
 from kinetic.config import CollisionConfig, ProblemConfig, SolveConfig
 from kinetic.errors import NonPhysicalState
 from kinetic.maxwellian import discrete_maxwellian
@@ -100,6 +100,10 @@ def collision_of(config: CollisionConfig, threads: int = 1) -> Collision:
     """Return the collision operator of a configuration."""
     if config.name == "boltzmann":
         return Boltzmann(config.angles, threads)
+    if config.name == "es_bgk":
+        return EllipsoidalBGK(config.frequency, config.omega, config.prandtl)
+    if config.name == "shakhov":
+        return Shakhov(config.frequency, config.omega, config.prandtl)
     return BGK(config.frequency, config.omega)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from kinetic.config import OPERATORS, operator
 from kinetic.errors import InvalidInput, nearest
 from kinetic.resources import config_dir
 
@@ -88,20 +87,9 @@ def nearest_key(key: str, valid: Sequence[str]) -> str:
 
 def _unknown_option(path: str, options: Sequence[str]) -> InvalidInput:
     group, _, value = path.rpartition("/")
-    if group == "collision" and value in OPERATORS:
-        return _refusal_of_operator(value)
     also = ", or the directory of a trained closure" if group == "closure" else ""
     allowed = "must be one of " + ", ".join(options) + also
     return InvalidInput(group, value, allowed + nearest(value, options))
-
-
-def _refusal_of_operator(name: str) -> InvalidInput:
-    """Return the refusal of a planned collision operator, as the configuration states it."""
-    try:
-        operator("collision", name)
-    except InvalidInput as refusal:
-        return refusal
-    raise ValueError(f"collision={name} is available but has no configuration file")
 
 
 def _not_a_name(overrides: Sequence[str]) -> InvalidInput:

@@ -254,7 +254,7 @@ def test_an_empty_cell_is_refused():
 CACHED = """
 import sys
 import numpy as np
-from kinetic import limiters, maxwellian, solver
+from kinetic import limiters, maxwellian, relaxation, solver
 grid, space = solver.VelocityGrid(21, 5.0), solver.SpaceGrid(8)
 f0 = maxwellian.maxwellian(1.0, 0.0, 1.0, grid.nodes)
 f0 = f0 * np.random.default_rng(1).uniform(0.5, 1.5, (8, 21))
@@ -262,7 +262,7 @@ for limiter in sys.argv[1:]:
     run = solver.Solver(grid, space, np.ones(8), scheme=solver.Scheme(limiter=limiter))
     *_, last = run.evolve(f0, end=0.1, snapshots=2)
     print(last.f.tobytes().hex())
-kernels = [*limiters.TRANSPORTS.values(), maxwellian.relax_rows]
+kernels = [*limiters.TRANSPORTS.values(), relaxation.relax_rows]
 print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
 """
 
