@@ -89,13 +89,13 @@ class InitialState:
         )
         return np.sum(list(parts), axis=0)
 
-    def reduced(self, v: Array) -> Array:
-        """Return (g, h) of f0 in D = 3 (see `kinetic.velocity`), shape (cells, n, 2)."""
+    def reduced(self, v: Array, dim: int = 3) -> Array:
+        """Return (g, h) of f0 in D = 2 or 3 (see `kinetic.velocity`), shape (cells, n, 2)."""
         parts = (
             reduced_maxwellian(rho[:, None], u[:, None], T[:, None], v)
             for rho, u, T in self.components
         )
-        return np.sum(list(parts), axis=0)
+        return np.sum(list(parts), axis=0) * (1.0, 0.5 * (dim - 1))
 
     def on_grid(self, grid: VelocityGrid) -> Array:
         """Return f0 of shape (cells, columns) on a velocity grid."""

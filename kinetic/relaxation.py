@@ -136,7 +136,7 @@ def relax_products(  # type: ignore[no-untyped-def]
         gain = 1.0 - keep1 * keep2
         keep = 1.0 - gain  # rounded so that the weights sum to one: f must not drift
         D1 = T
-        if shear != 1.0:
+        if shear != 1.0 and gain > 0.0:
             D1 += _target(T1 - T, shear, step * r, correction * r * r) / gain
             D1 = min(max(D1, LEAST * min(T1, T2)), dim * T - LEAST * min(T1, T2))
         D2 = (dim * T - D1) / max(dim - 1, 1)

@@ -23,7 +23,7 @@ from kinetic.space import SpaceGrid
 from kinetic.velocity import VelocityGrid
 
 GRID = VelocityGrid(32, 8.0 * np.sqrt(2.0 / 3.0), 2)
-OPERATORS: list[Collision] = [BGK(), Boltzmann()]
+OPERATORS: list[Collision] = [BGK(), Boltzmann(8)]
 NAMES = ["bgk", "boltzmann"]
 #: A small run of the command line or of `kinetic.solve`.
 SMALL: dict[str, Any] = {
