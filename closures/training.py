@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from closures.checkpoint import Checkpoint, group, optimizer_tensors, restore_optimizer
 from closures.distil import distil
 from closures.finite_volume import Failure
 from closures.learned import BASIS, Learned
@@ -32,6 +30,7 @@ from closures.library import ClosureConfig, write_model
 from closures.memory import keep_freed_memory
 from closures.objective import POWER, Objective
 from closures.samples import Samples, read_samples
+from closures.stages import History, Run
 from closures.unrolling import Windows, read_windows, rollout_error
 from kinetic.dataset import TrajectorySet
 from kinetic.errors import InvalidInput, NonPhysicalState
@@ -100,10 +99,6 @@ class TrainConfig(Options):
         return recipe
 
 
-History = dict[str, list[float]]
-"""Of one stage: steps, and the loss on training and validation data there."""
-
-
 @dataclass(frozen=True)
 class Trained:
     """What a training run made: the model's directory and how its stages went."""
@@ -136,7 +131,7 @@ def train(
     data, validation = open_data(str(config.train.data), config.train.validation, folder)
     key = _fingerprint(config, data, validation)
     learned = Learned(config.closure.moments or 0)
-    run = _Run(learned, (Moments(config.train), Rollout(config.train)), folder, key)
+    run = Run(learned, (Moments(config.train), Rollout(config.train)), folder, key)
     keep_freed_memory()
     with ProgressBar(progress, "training") as bar:
         run.learn(data, validation, bar)
@@ -159,37 +154,6 @@ def _fingerprint(config: TrainConfig, *data: TrajectorySet) -> str:
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
-class Stage(Protocol):
-    """A part of a training run: what is minimised, over what, and for how long."""
-
-    name: str
-    steps: int
-
-    def rates(self, learned: Learned) -> list[tuple[nn.Module, float]]:
-        """What is adjusted, and the learning rate of each at the start."""
-        ...
-
-    def begin(self, learned: Learned) -> None:
-        """Prepare `learned` for the first step."""
-        ...
-
-    def read(self, data: TrajectorySet, validation: TrajectorySet) -> None:
-        """Read what the stage needs of the data sets."""
-        ...
-
-    def loss(self, learned: Learned, step: int) -> Tensor:
-        """The loss of a step, which depends on the seed and the number of the step alone."""
-        ...
-
-    def validate(self, learned: Learned) -> float:
-        """The loss on validation data."""
-        ...
-
-    def stalled(self, history: History) -> bool:
-        """Whether the validation loss has stopped falling."""
-        ...
-
-
 class Moments:
     """The stage that learns w by what it says of f."""
 
@@ -199,6 +163,7 @@ class Moments:
 
     def __init__(self, options: TrainOptions) -> None:
         self.options, self.steps = options, options.steps
+        self.check_every = CHECK_EVERY[self.name]
         self.objective = Objective(options.floor)
 
     def rates(self, learned: Learned) -> list[tuple[nn.Module, float]]:
@@ -234,6 +199,7 @@ class Rollout:
 
     def __init__(self, options: TrainOptions) -> None:
         self.options, self.steps = options, options.updates
+        self.check_every = CHECK_EVERY[self.name]
 
     def rates(self, learned: Learned) -> list[tuple[nn.Module, float]]:
         rate = self.options.update_rate
@@ -274,101 +240,3 @@ def _physical(learned: Learned, windows: Windows, rows: Tensor, start: int, leng
         values = {name: float(getattr(failure.frame, name)[row].detach()) for name in names}
         time = float(windows.time[windows.starts[start]])
         raise NonPhysicalState(time, cell, values, f"training: {failure.reason}") from failure
-
-
-class _Run:
-    """Stages in their order, which can be stopped at any moment and gone on with."""
-
-    def __init__(self, learned: Learned, stages: Sequence[Stage], folder: Path, key: str) -> None:
-        self.learned, self.stages = learned, stages
-        self.checkpoint = Checkpoint(folder / "checkpoint", key)
-        self.histories: dict[str, History] = {
-            stage.name: {"step": [], "train": [], "validation": []} for stage in stages
-        }
-        self.step = 0
-        self.best = self._parameters()
-        self.optimizer = self._optimizer(stages[0])
-        self._resume()
-
-    def learn(self, data: TrajectorySet, validation: TrajectorySet, bar: ProgressBar) -> None:
-        """Go on until all stages are finished; end with the best of the last."""
-        for number, stage in enumerate(self.stages):
-            if self._finished(stage):
-                continue
-            stage.read(data, validation)
-            history = self.histories[stage.name]
-            if not history["step"]:
-                self._begin(stage)
-            while not self._finished(stage):
-                until = min(self.step + CHECK_EVERY[stage.name], stage.steps)
-                losses = [self._update(stage, step) for step in range(self.step, until)]
-                self.step = until
-                self._look(stage, sum(losses) / len(losses))
-                self._save()
-                bar.update(int(100 * (number + self.step / stage.steps)), 100 * len(self.stages))
-        self.learned.load_state_dict(self.best)
-
-    def _finished(self, stage: Stage) -> bool:
-        history = self.histories[stage.name]
-        done = bool(history["step"]) and history["step"][-1] >= stage.steps
-        return done or stage.stalled(history)
-
-    def _begin(self, stage: Stage) -> None:
-        """Start a stage from the best of the one before."""
-        self.learned.load_state_dict(self.best)
-        stage.begin(self.learned)
-        self.step, self.optimizer = 0, self._optimizer(stage)
-        with torch.no_grad():
-            self._look(stage, float(stage.loss(self.learned, 0)))
-
-    def _optimizer(self, stage: Stage) -> torch.optim.Adam:
-        groups = [{"params": list(m.parameters()), "lr": r} for m, r in stage.rates(self.learned)]
-        return torch.optim.Adam(groups)
-
-    def _update(self, stage: Stage, step: int) -> float:
-        """One step of Adam; return the loss before it."""
-        fall = 0.5 * (1.0 + math.cos(math.pi * step / stage.steps))
-        rates = stage.rates(self.learned)
-        for parameters, (_, rate) in zip(self.optimizer.param_groups, rates, strict=True):
-            parameters["lr"] = rate * fall
-        loss = stage.loss(self.learned, step)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return float(loss.detach())
-
-    def _look(self, stage: Stage, train_loss: float) -> None:
-        """Note the losses, and the parameters if they are the best so far."""
-        history = self.histories[stage.name]
-        with torch.no_grad():
-            loss = stage.validate(self.learned)
-        if not history["validation"] or loss < min(history["validation"]):
-            self.best = self._parameters()
-        for name, value in (("step", self.step), ("train", train_loss), ("validation", loss)):
-            history[name].append(value)
-
-    def _parameters(self) -> dict[str, Tensor]:
-        return {name: value.detach().clone() for name, value in self.learned.state_dict().items()}
-
-    def _save(self) -> None:
-        tensors = {f"learned.{name}": value for name, value in self._parameters().items()}
-        tensors |= {f"best.{name}": value for name, value in self.best.items()}
-        optimizer = optimizer_tensors(self.optimizer)
-        tensors |= {f"adam.{name}": value for name, value in optimizer.items()}
-        looks = sum(len(history["step"]) for history in self.histories.values())
-        self.checkpoint.save(looks, tensors, {"histories": self.histories})
-
-    def _resume(self) -> None:
-        """Take up the checkpoint of this very run, if there is one."""
-        found = self.checkpoint.load()
-        if found is None:
-            return
-        tensors, record = found
-        with self.checkpoint.reading():
-            self.histories = {stage.name: record["histories"][stage.name] for stage in self.stages}
-            begun = [stage for stage in self.stages if self.histories[stage.name]["step"]]
-            self.step = int(self.histories[begun[-1].name]["step"][-1])
-            self.learned.load_state_dict(group(tensors, "learned"))
-            self.best = group(tensors, "best")
-            self.optimizer = self._optimizer(begun[-1])
-            restore_optimizer(self.optimizer, group(tensors, "adam"))

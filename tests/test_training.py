@@ -27,6 +27,7 @@ from closures.features import trapezoid, unit_maxwellian
 from closures.library import read_model
 from closures.objective import Objective
 from closures.samples import Samples, local_frame, read_samples
+from closures.stages import Run
 from closures.training import BASIS, TrainConfig, Trained, TrainOptions, train
 from closures.unrolling import read_windows, rollout_error
 from kinetic.commandline import DONE, INVALID
@@ -260,7 +261,7 @@ def interrupt(patch: pytest.MonkeyPatch, place: str) -> None:
         return wrapped
 
     if place == "before":
-        patch.setattr(training._Run, "_save", second(training._Run._save))
+        patch.setattr(Run, "_save", second(Run._save))
     elif place == "tensors":
         patch.setattr(checkpoint, "save", second(save))
     else:
