@@ -17,6 +17,7 @@ from kinetic.imex import TABLEAUX
 from kinetic.limiters import LIMITERS
 from kinetic.maxwellian import maxwellian
 from kinetic.moments import Array, moments_of, primitive
+from kinetic.problems import problem as kinetic_problem
 from kinetic.solver import Scheme, Solver
 from kinetic.space import SpaceGrid
 from kinetic.velocity import VelocityGrid
@@ -54,6 +55,38 @@ def test_stage(benchmark: BenchmarkFixture, limiter: str, eps: float) -> None:
     ns = nanoseconds(benchmark)
     benchmark.extra_info["ns per cell x velocity x stage"] = ns
     print(f"\nBGK, {limiter}, eps={eps:g}: {ns:.1f} ns per cell x velocity x stage (goal {GOAL:g})")
+
+
+def moved_by_a_step(cells: int, columns: int) -> int:
+    """Return the bytes that a step of `hsz2` must move if no array stays in a cache.
+
+    Its arrays are f, two stages and the slope of each. The first stage reads f and is written; each
+    transport reads a stage and writes its slope; the second stage reads f, the first and its slope;
+    the end reads all five and writes f. The relaxation happens on the way.
+    """
+    arrays = 2 + 2 * 2 + 4 + 6
+    return arrays * 8 * cells * columns
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_step_in_more_dimensions(benchmark: BenchmarkFixture, dim: int) -> None:
+    grid, space = VelocityGrid(48, 9.2, dim), SpaceGrid(CELLS)
+    f = kinetic_problem("mix", seed=1, cells=CELLS).on_grid(grid)
+    solver = Solver(grid, space, np.full(CELLS, 1e-2), scheme=Scheme())
+    dt = solver.scheme.cfl * space.dx / grid.extent
+    stepper, other = solver.stepper(dt), np.empty_like(f)
+    copies = timeit.repeat(lambda: np.copyto(other, f), number=20, repeat=20)
+    benchmark.pedantic(stepper.step, (f, 0.0, dt), rounds=50, warmup_rounds=3)
+    copies += timeit.repeat(lambda: np.copyto(other, f), number=20, repeat=20)
+    copy = min(copies) / 20
+    seconds, moved = benchmark.stats["min"], moved_by_a_step(CELLS, grid.columns)
+    bandwidth, copied = moved / seconds / 1e9, 2 * f.nbytes / copy / 1e9
+    benchmark.extra_info |= {"GB/s": bandwidth, "GB/s of a copy": copied}
+    print(
+        f"\nBGK, D = {dim}, {CELLS} cells x {grid.columns} columns: a step moves "
+        f"{moved / 1e6:.1f} MB in {1e3 * seconds:.2f} ms, {bandwidth:.1f} GB/s; "
+        f"copying f: {copied:.1f} GB/s; {bandwidth / copied:.0%} of it (goal 50 % in D = 2)"
+    )
 
 
 def minmod(a: Array, b: Array) -> Array:

@@ -204,14 +204,14 @@ def make_trajectory(
         InvalidInput: the velocity grid cannot hold the data.
     """
     try:
-        solution = run(config.trajectory(number), threads=threads)
+        solution = run(config.trajectory(number), threads=threads, precision=np.float32)
     except NonPhysicalState as error:
         return number, str(error)
     rho, u, E = (solution[name].values for name in ("density", "velocity", "energy"))
     values = {
         "knudsen": solution["knudsen"].values,
         "conserved": np.stack([rho, rho * u, E], axis=-1),
-        "distribution": solution["distribution"].values.astype(np.float32),
+        "distribution": solution["distribution"].values,
     }
     write_trajectory(open_store(path, mode="r+"), number, values)
     return number, None

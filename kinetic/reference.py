@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import DTypeLike, NDArray
 
 from kinetic.collisions import BGK, Collision, EllipsoidalBGK, Shakhov
 from kinetic.config import CollisionConfig, ProblemConfig, SolveConfig
@@ -62,17 +63,25 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def run(config: SolveConfig, progress: bool = False, threads: int = 1) -> xr.Dataset:
+def run(
+    config: SolveConfig,
+    progress: bool = False,
+    threads: int = 1,
+    precision: DTypeLike = np.float64,
+) -> xr.Dataset:
     """Solve the problem of a configuration; see `solve`.
 
     The configuration stored with the solution states the cells and the boundary that were used.
-    `threads` share the evaluations of an expensive operator.
+    `threads` share the evaluations of an expensive operator; `precision` is that in which the
+    distribution is kept.
     """
     state = initial_state(config.problem, knudsen=config.knudsen, cells=config.cells)
     boundary = config.boundary or state.boundary
     config = replace(config, cells=len(state.x), boundary=boundary)
     solver, f0 = discretise(config, state, threads)
-    return _record(solver, f0, config, state.time, progress)
+    count = config.time.snapshots if config.output.distribution else 0
+    kept = np.empty((count, *f0.shape), precision)
+    return _record(solver, f0, config, state.time, progress, kept)
 
 
 def discretise(config: SolveConfig, state: State, threads: int = 1) -> tuple[Solver, Array]:
@@ -118,31 +127,30 @@ def warm_up(scheme: Scheme, dim: int = 1) -> None:
 
 @dataclass
 class _Recorder:
-    """Snapshots so far: times, U, q and, where it is asked for, f."""
+    """Snapshots so far: times, U, q and, as far as `distribution` has room for it, f."""
 
     grid: VelocityGrid
-    keep_distribution: bool
+    distribution: NDArray[Any]
     times: list[float] = field(default_factory=list)
     conserved: list[Array] = field(default_factory=list)
     heat_flux: list[Array] = field(default_factory=list)
-    distribution: list[Array] = field(default_factory=list)
 
     def add(self, snapshot: Snapshot) -> None:
         """Take over a snapshot."""
+        if len(self.distribution):
+            self.distribution[len(self.times)] = snapshot.f
         self.times.append(snapshot.time)
         self.conserved.append(moments_of(snapshot.f, self.grid))
         self.heat_flux.append(heat_flux(snapshot.f, self.grid))
-        if self.keep_distribution:
-            self.distribution.append(snapshot.f)
 
     def dataset(self, solver: Solver, config: SolveConfig, seconds: float) -> xr.Dataset:
         """Label the snapshots taken so far."""
         coordinates: dict[str, Any] = {"time": self.times, "x": solver.space.centers}
         optional: dict[str, Any] = {}
-        if self.keep_distribution:
+        if len(self.distribution):
             coordinates |= velocity_coordinates(self.grid)
             shape = len(self.times), solver.space.cells, *self.grid.shape
-            optional["distribution"] = np.reshape(self.distribution, shape)
+            optional["distribution"] = self.distribution[: len(self.times)].reshape(shape)
         return to_dataset(
             coordinates,
             self.conserved,
@@ -156,10 +164,15 @@ class _Recorder:
 
 
 def _record(
-    solver: Solver, f0: Array, config: SolveConfig, start: float, progress: bool
+    solver: Solver,
+    f0: Array,
+    config: SolveConfig,
+    start: float,
+    progress: bool,
+    kept: NDArray[Any],
 ) -> xr.Dataset:
     """Advance f0 and label the snapshots; a failure carries those before it."""
-    recorder = _Recorder(solver.grid, config.output.distribution)
+    recorder = _Recorder(solver.grid, kept)
     snapshots = solver.evolve(
         f0,
         end=config.time.end,

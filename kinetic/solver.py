@@ -130,7 +130,7 @@ class Solver:
 
     def _snapshots(self, f: Array, times: Array, bar: ProgressBar) -> Iterator[Snapshot]:
         count, dt = self.steps_per((times[-1] - times[0]) / (times.size - 1))
-        stepper = self._stepper(dt)
+        stepper = self.stepper(dt)
         total = count * (times.size - 1)
         yield Snapshot(float(times[0]), f.copy(), 0)
         with bar:
@@ -140,7 +140,8 @@ class Solver:
                     bar.update(n * count + step + 1, total)
                 yield Snapshot(float(times[n + 1]), f.copy(), (n + 1) * count)
 
-    def _stepper(self, dt: float) -> ImexStepper:
+    def stepper(self, dt: float) -> ImexStepper:
+        """Return what advances f by steps of at most dt."""
         tableau = TABLEAUX[self.scheme.time]
         # A method that does not keep f >= 0 is still clamped as if dt were a forward Euler step.
         forward = dt / (tableau.positivity or 1.0)

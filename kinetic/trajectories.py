@@ -2,8 +2,10 @@
 
 The layout is specified in ``docs/data-format.md``. Every trajectory is one chunk of each array, so
 it has one writer; its entry in ``done`` is written last and marks it as complete. Chunks are not
-compressed (f hardly compresses) but carry a checksum, so their size on disk is known and a
-truncated one is found without reading it.
+compressed (f of one variable hardly compresses) but carry a checksum, so their size on disk is
+known and a truncated one is found without reading it. Only distributions of more variables, a
+hundred times larger, are compressed: their chunk is a shard, one file of a compressed chunk for
+each time and an index, whose entries add up to the size of the file.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import zarr
 from numpy.typing import ArrayLike, NDArray
-from zarr.codecs import Crc32cCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
 from kinetic.config import DatasetRunConfig, seed_range
 from kinetic.errors import InvalidInput
@@ -218,14 +220,29 @@ def create_store(config: DatasetRunConfig, path: Path) -> None:
         store.create_array(
             name,
             shape=(config.dataset.trajectories, *shape),
-            chunks=(1, *shape),
             dtype=dtype,
             fill_value=0,
-            compressors=[Crc32cCodec()],
             dimension_names=("trajectory", *dimensions),
+            **_storage(name, shape, dim),
         )
     consolidate(partial)
     partial.rename(path)
+
+
+def _storage(name: str, shape: tuple[int, ...], dim: int) -> dict[str, Any]:
+    """Return how the chunks of an array with so many entries a trajectory are stored."""
+    if not _sharded(name, dim):
+        return {"chunks": (1, *shape), "compressors": [Crc32cCodec()]}
+    compressor = BloscCodec(cname="zstd", clevel=5, shuffle="shuffle")
+    return {
+        "shards": (1, *shape),
+        "chunks": (1, 1, *shape[1:]),
+        "compressors": [compressor, Crc32cCodec()],
+    }
+
+
+def _sharded(name: str, dim: int) -> bool:
+    return name == "distribution" and dim > 1
 
 
 def _attributes(config: DatasetRunConfig) -> dict[str, Any]:
@@ -314,9 +331,23 @@ def _check_layout(store: Store) -> None:
 
 def _check_chunks(path: Path, store: Store, number: int) -> None:
     """Compare the files of one trajectory with the size they must have."""
-    for name, (dimensions, _) in chunked_arrays(_dimension(store)).items():
+    dim = _dimension(store)
+    for name, (dimensions, _) in chunked_arrays(dim).items():
         array = store[name]
         file = chunk_of(path, name, number).joinpath(*("0" for _ in dimensions))
-        expected = array.dtype.itemsize * int(np.prod(array.shape[1:])) + CHECKSUM_BYTES
-        if not file.is_file() or file.stat().st_size != expected:
+        if _sharded(name, dim):
+            whole = file.is_file() and _shard_is_whole(file, array.shape[1])
+        else:
+            expected = array.dtype.itemsize * int(np.prod(array.shape[1:])) + CHECKSUM_BYTES
+            whole = file.is_file() and file.stat().st_size == expected
+        if not whole:
             raise ValueError(f"{name} of trajectory {number} is missing or truncated")
+
+
+def _shard_is_whole(file: Path, chunks: int) -> bool:
+    """Compare the size of a shard with its index: offset and size of each chunk, at its end."""
+    size, index = file.stat().st_size, 16 * chunks + CHECKSUM_BYTES
+    if size < index:
+        return False
+    entries = np.fromfile(file, "<u8", 2 * chunks, offset=size - index)
+    return int(entries[1::2].sum()) == size - index

@@ -153,10 +153,10 @@ def test_kill_while_the_metadata_are_written(straight: Path, tmp_path: Path) -> 
 def test_failures_are_reported_kept_and_tried_again(
     straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails_on_shocks(config: SolveConfig, threads: int) -> xr.Dataset:
+    def fails_on_shocks(config: SolveConfig, **options: Any) -> xr.Dataset:
         if config.problem.name == "shock":
             raise NonPhysicalState(0.01, 3, {"rho": -1.0}, "rho must be positive")
-        return run(config, threads=threads)
+        return run(config, **options)
 
     path = tmp_path / "dataset.zarr"
     with monkeypatch.context() as patch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_f_stays_even_across_x(collision: Collision) -> None:
 
 @pytest.mark.parametrize("collision", OPERATORS, ids=NAMES)
 def test_the_limit_is_the_euler_equations_of_a_plane_gas(collision: Collision) -> None:
-    cells, grid = 100, VelocityGrid(32, 6.5, 2)
+    cells, grid = 60, VelocityGrid(32, 6.5, 2)
     state = problem("sod", cells=cells, knudsen=1e-6)
     solver = Solver(grid, SpaceGrid(cells), state.knudsen, collision, "outflow")
     *_, last = solver.evolve(state.on_grid(grid), end=0.12, snapshots=2)
@@ -94,7 +95,7 @@ def test_the_limit_is_the_euler_equations_of_a_plane_gas(collision: Collision) -
     found = primitive(moments_of(last.f, grid), 2)
     expected = exact((state.x - 0.5) / 0.12)
     for one, other in zip(found, expected, strict=True):
-        assert np.abs(one - other).mean() < 0.02
+        assert np.abs(one - other).mean() < 0.03
 
 
 def test_bkw_relaxes_as_it_must() -> None:
@@ -134,15 +135,47 @@ def test_a_grid_that_cuts_the_gas_is_refused_with_one_that_does() -> None:
         kinetic.solve(**SMALL | {"velocity": {"dim": 2, "extent": 3.0}})
 
 
-def test_a_data_set_holds_plane_distributions(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """A data set, and the configuration that made it."""
     config = {key: value for key, value in SMALL.items() if key != "problem"}
-    config |= {"collision": "boltzmann", "dataset": {"trajectories": 2, "families": ["mix"]}}
-    report = kinetic.generate(config, tmp_path / "dataset.zarr", progress=False)
-    assert not report.failures
-    data = kinetic.open_dataset(tmp_path / "dataset.zarr")
+    config |= {"collision": "boltzmann"}
+    config["dataset"] = {"trajectories": 3, "families": ["mix"], "workers": 1}
+    path = tmp_path_factory.mktemp("plane") / "dataset.zarr"
+    assert not kinetic.generate(config, path, progress=False).failures
+    return config, path
+
+
+def test_a_data_set_holds_plane_distributions(dataset: tuple[dict[str, Any], Path]) -> None:
+    data = kinetic.open_dataset(dataset[1])
     one = {"problem": {"name": "mix", "seed": 1}, "output": {"distribution": True}}
     solution = kinetic.solve(**SMALL | one | {"collision": "boltzmann"})
     trajectory = data[1]
     assert (data.dim, trajectory.dim, trajectory.distribution.shape) == (2, 2, (3, 16, 32, 32))
     assert np.array_equal(trajectory.distribution, solution["distribution"].astype(np.float32))
     assert np.array_equal(trajectory.v, solution["v1"])
+
+
+def test_a_data_set_is_compressed_and_resumed_to_the_same_bits(
+    dataset: tuple[dict[str, Any], Path], tmp_path: Path
+) -> None:
+    config, straight = dataset
+    path = Path(shutil.copytree(straight, tmp_path / "dataset.zarr"))
+    shards = (path / "distribution" / "c").rglob("*")
+    files = sorted(file for file in shards if file.is_file())
+    assert len(files) == 3
+    assert all(file.stat().st_size < 0.9 * 4 * 3 * 16 * 32**2 for file in files)
+    (path / "done" / "c" / "1").unlink()
+    expected = files[1].read_bytes()
+    files[1].write_bytes(b"left by a killed writer")
+    report = kinetic.generate(config | {"dataset": config["dataset"] | {"workers": 2}}, path, False)
+    assert (report.found, report.made) == (2, 1)
+    assert files[1].read_bytes() == expected
+    files[1].write_bytes(expected[:-1])
+    with pytest.raises(InvalidInput, match="distribution of trajectory 1 is missing or truncated"):
+        kinetic.open_dataset(path)
+    damaged = bytearray(expected)
+    damaged[100] ^= 255
+    files[1].write_bytes(damaged)
+    with pytest.raises(InvalidInput, match="trajectory 1 is damaged"):
+        kinetic.open_dataset(path)[1]

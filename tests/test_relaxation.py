@@ -1,4 +1,4 @@
-"""Relaxation operators in one, two and three velocity dimensions: what they keep and at what rates."""
+"""Relaxation operators in one, two and three dimensions: what they keep and at what rates."""
 
 from __future__ import annotations
 
