@@ -120,7 +120,7 @@ class Batch:
         eps, U, W = (tensor.to(task.device) for tensor in (eps, U, W))
         self.solver = solver_of(task.closure, eps, task.collision, task.boundary, scheme)
         self.time = eps.new_full((len(starts),), _rounded(starts[0].time))
-        self.state = State(U, W / U[:, :1], W[:, :0])
+        self.state = State(U, W / U[:, :1], W[:, :0], task.closure.dimension)
         self._W = W
         self._last_part: tuple[tuple[int, ...], Solver] | None = None
         self._snapshot(starts[0].time)

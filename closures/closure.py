@@ -44,10 +44,10 @@ class Frame:
     T: Tensor
 
     @classmethod
-    def of(cls, U: Tensor) -> Frame:
-        """From conserved variables (M, 3)."""
+    def of(cls, U: Tensor, dimension: int = 1) -> Frame:
+        """From conserved variables (M, 3) of a gas with velocities in `dimension` dimensions."""
         rho, u = U[:, 0], U[:, 1] / U[:, 0]
-        return cls(rho, u, 2.0 * U[:, 2] / rho - u * u)
+        return cls(rho, u, (2.0 * U[:, 2] / rho - u * u) / dimension)
 
     def take(self, rows: Tensor) -> Frame:
         """The frames of the cells `rows`."""
@@ -66,7 +66,7 @@ class Distribution(Protocol):
         ...
 
     def __call__(self, v: Tensor) -> Tensor:
-        """f_hat at velocities v (M, n)."""
+        """f_hat at velocities v (M, n) along x: (M, n), or (2, M, n), see `Closure`."""
         ...
 
 
@@ -78,8 +78,12 @@ class Closure(Protocol):
     them, but m must be averages over f, so that they are linear in f, and m = 0 in equilibrium:
     collisions divide m by 1 + a and leave U alone.
 
+    Where velocities have more than one dimension, values of f and masses are those of the reduced
+    distributions (int f dv_perp, int |v_perp|^2 f dv_perp): for (M, n) read (2, M, n) there.
+
     Attributes:
         name: what it is called.
+        dimension: D, of the velocities.
         moments: K, the number of moments beyond rho, rho u and E.
         extent: L, where f_hat ends: f_hat(v) = 0 for |v-u| > L sqrt(T).
         c: uniform nodes (n,) on [-L, L] that resolve f_hat.
@@ -89,6 +93,8 @@ class Closure(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def dimension(self) -> int: ...
     @property
     def moments(self) -> int: ...
     @property
@@ -189,6 +195,10 @@ class MomentClosure:
         features = self.features.to(device)
         dissipation = self.dissipation and copy.deepcopy(self.dissipation).to(device)
         return replace(self, features=features, dissipation=dissipation, device=device)
+
+    @property
+    def dimension(self) -> int:
+        return 1
 
     @property
     def moments(self) -> int:

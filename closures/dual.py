@@ -13,8 +13,10 @@ cannot diverge; gamma > 0 bounds D from below for every mu, realizable or not, s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -29,6 +31,38 @@ FLAT = 1e-10
 """A slope below which D cannot be told from its minimum in floating point; Newton is safe there."""
 
 HALVINGS = 40
+
+
+class Dual(Protocol):
+    """A dual function D and its derivatives, for the cells of a batch at once.
+
+    What `density` returns for theta (M, P), a tensor of M rows, is all that the others need of it.
+    """
+
+    @property
+    def equilibrium(self) -> tuple[Tensor, Tensor]:
+        """D, a number, and a row of the density at theta = 0."""
+        ...
+
+    def take(self, rows: Tensor) -> Dual:
+        """D of the cells `rows`."""
+        ...
+
+    def density(self, theta: Tensor) -> Tensor:
+        """The density with coefficients theta."""
+        ...
+
+    def value(self, mu: Tensor, theta: Tensor, density: Tensor) -> Tensor:
+        """D (M,); not finite where theta has no density."""
+        ...
+
+    def gradient(self, mu: Tensor, theta: Tensor, density: Tensor) -> Tensor:
+        """dD/dtheta (M, P)."""
+        ...
+
+    def newton_step(self, density: Tensor, gradient: Tensor) -> Tensor:
+        """Minus the inverse of the Hessian times the gradient (M, P)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -58,24 +92,33 @@ class DualSolver:
             mu: moments, (M, P).
             start: first guess, (M, P); equilibrium is used instead where that is better.
         """
+        return self.minimise(self._dual, (phi, measure), mu, start)
+
+    def minimise(
+        self, dual_of: Callable[..., Dual], inputs: tuple[Tensor, ...], mu: Tensor, start: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Like `solve`, for the dual function that `dual_of` makes of any inputs."""
         with torch.no_grad():
-            theta, converged = self._minimise(_Dual(phi, measure, self.regularization), mu, start)
-        inputs = (phi, measure, mu)
-        if not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)):
+            theta, converged = self._minimise(dual_of(*inputs), mu, start)
+        variables = (*inputs, mu)
+        if not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in variables)):
             return theta, converged
-        dual = _Dual(phi, measure, self.regularization)
+        dual = dual_of(*inputs)
         density = dual.density(theta)
         residual = dual.gradient(mu, theta, density)
-        fixed = _Dual(phi.detach(), measure.detach(), self.regularization)
+        fixed = dual_of(*(tensor.detach() for tensor in inputs))
         step = fixed.newton_step(density.detach(), residual)
         return theta + (step - step.detach()), converged
 
     def value(self, phi: Tensor, measure: Tensor, mu: Tensor, theta: Tensor) -> Tensor:
         """D(theta), (M,)."""
-        dual = _Dual(phi, measure, self.regularization)
+        dual = self._dual(phi, measure)
         return dual.value(mu, theta, dual.density(theta))
 
-    def _minimise(self, dual: _Dual, mu: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+    def _dual(self, phi: Tensor, measure: Tensor) -> ExponentialDual:
+        return ExponentialDual(phi, measure, self.regularization)
+
+    def _minimise(self, dual: Dual, mu: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         theta, density = self._better_start(dual, mu, start)
         converged = torch.zeros(len(mu), dtype=torch.bool, device=mu.device)
         todo, rest = torch.arange(len(mu), device=mu.device), theta.clone()
@@ -90,18 +133,20 @@ class DualSolver:
                 left = ~done
                 todo, mu, rest = todo[left], mu[left], rest[left]
                 density, residual = density[left], residual[left]
+                dual = dual.take(left)
             rest, density = self._descend(dual, mu, rest, density, residual)
         return theta, converged
 
-    def _better_start(self, dual: _Dual, mu: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+    def _better_start(self, dual: Dual, mu: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         """`start` where it is no worse than equilibrium, as an old one may be, and its density."""
         density = dual.density(start)
-        good = (dual.value(mu, start, density) <= dual.measure.sum())[:, None]
-        zero = torch.zeros_like(start)
-        return torch.where(good, start, zero), torch.where(good, density, dual.measure)
+        value, flat = dual.equilibrium
+        good = dual.value(mu, start, density) <= value
+        density = torch.where(good.view(-1, *(1 for _ in flat.shape)), density, flat)
+        return torch.where(good[:, None], start, torch.zeros_like(start)), density
 
     def _descend(
-        self, dual: _Dual, mu: Tensor, theta: Tensor, density: Tensor, residual: Tensor
+        self, dual: Dual, mu: Tensor, theta: Tensor, density: Tensor, residual: Tensor
     ) -> tuple[Tensor, Tensor]:
         """One Newton step, halved until D falls by enough: new theta and its density."""
         step = dual.newton_step(density, residual)
@@ -115,21 +160,29 @@ class DualSolver:
             if not bad.any():
                 break
             rows = torch.nonzero(bad)[:, 0]
+            part = dual.take(rows)
             step[rows], decrease[rows] = 0.5 * step[rows], 0.5 * decrease[rows]
             new[rows] = theta[rows] + step[rows]
-            density[rows] = dual.density(new[rows])
-            after = dual.value(mu[rows], new[rows], density[rows])
+            density[rows] = part.density(new[rows])
+            after = part.value(mu[rows], new[rows], density[rows])
             bad[rows] = ~(after <= bound[rows] + decrease[rows])
         return new, density
 
 
 @dataclass(frozen=True)
-class _Dual:
-    """D and its derivatives; `density` (M, n) is exp(theta.phi) w, which all of them need."""
+class ExponentialDual:
+    """D of phi (n, P) and w (n,), the same for all cells; `density` (M, n) is exp(theta.phi) w."""
 
     phi: Tensor
     measure: Tensor
     gamma: float
+
+    @property
+    def equilibrium(self) -> tuple[Tensor, Tensor]:
+        return self.measure.sum(), self.measure
+
+    def take(self, rows: Tensor) -> ExponentialDual:
+        return self
 
     @cached_property
     def products(self) -> tuple[Tensor, Tensor]:

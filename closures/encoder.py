@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from closures.features import (
     EXTENT,
+    INVARIANTS,
     NODES,
     HermiteFeatures,
     SplineFeatures,
@@ -14,6 +15,8 @@ from closures.features import (
     trapezoid,
     unit_maxwellian,
 )
+from closures.reduced import reduced_invariants
+from closures.reduced_features import ReducedHermiteFeatures, ReducedSplineFeatures, degrees
 from closures.splines import SplineBasis
 
 TAIL = 1e-3
@@ -28,6 +31,9 @@ class Encoder(nn.Module):
     (Cholesky of the Gram matrix). So parity, orthonormality and bound hold for every value of the
     parameters. What a maximum-entropy closure can represent depends on the span of w alone, so the
     last step is a choice of coordinates, not a constraint.
+
+    In more than one dimension w is a pair of splines (`closures.reduced`), in one a single spline:
+    coefficients of the first stand above those of the second.
     """
 
     space_odd: Tensor
@@ -36,20 +42,22 @@ class Encoder(nn.Module):
     weight_odd: nn.Parameter
     weight_even: nn.Parameter
 
-    def __init__(self, odd: int, even: int, basis: SplineBasis | None = None) -> None:
+    def __init__(
+        self, odd: int, even: int, basis: SplineBasis | None = None, dimension: int = 1
+    ) -> None:
         super().__init__()
         self.basis = basis or SplineBasis()
-        self.odd, self.even = odd, even
+        self.odd, self.even, self.dimension = odd, even, dimension
         c, h = trapezoid(EXTENT, NODES)
         measure = unit_maxwellian(c) * h
         B = self.basis.matrix(c)
-        self.register_buffer("gram", B.T @ (measure[:, None] * B), persistent=False)
-        against = (B.T @ (measure[:, None] * invariants(c))).T
-        start = self._bounded_hermite()
-        for name, sign, columns in (
-            ("odd", -1.0, slice(0, 2 * odd, 2)),
-            ("even", 1.0, slice(1, 2 * even, 2)),
-        ):
+        gram = B.T @ (measure[:, None] * B)
+        of_invariants = invariants(c)[None] if dimension == 1 else reduced_invariants(c, dimension)
+        self.register_buffer("gram", torch.block_diag(*[gram for _ in of_invariants]), False)
+        against = torch.cat([(B.T @ (measure[:, None] * one)).T for one in of_invariants], dim=1)
+        start, parity = self._bounded_hermite()
+        for name, sign, count in (("odd", -1.0, odd), ("even", 1.0, even)):
+            columns = torch.nonzero(parity == sign)[:count, 0]
             space = self._admissible(sign, against)
             self.register_buffer(f"space_{name}", space, persistent=False)
             weight = torch.linalg.lstsq(
@@ -60,19 +68,25 @@ class Encoder(nn.Module):
     def _admissible(self, sign: float, against: Tensor) -> Tensor:
         """Splines of parity `sign` orthogonal to the rows of `against`, as columns."""
         eye = torch.eye(self.basis.size, dtype=against.dtype)
-        constraints = torch.cat((eye - sign * eye.flip(0), against))
+        mirror = torch.block_diag(*[sign * eye.flip(0)] * (len(self.gram) // len(eye)))
+        eye = torch.eye(len(self.gram), dtype=against.dtype)
+        constraints = torch.cat((eye - mirror, against))
         _, s, Vt = torch.linalg.svd(constraints)
         null = Vt[int((s > 1e-10 * s[0]).sum()) :].T
         L = torch.linalg.cholesky(null.T @ (self.gram + TAIL * eye) @ null)
         return torch.linalg.solve_triangular(L, null.T, upper=False).T.contiguous()
 
-    def _bounded_hermite(self) -> Tensor:
-        """Splines close to He_n(c) exp(-c^2/8), n = 3, 4, ...: the start of training."""
-        L = self.basis.extent
+    def _bounded_hermite(self) -> tuple[Tensor, Tensor]:
+        """Splines close to polynomials times exp(-c_1^2/8), by degree, and their parity: the start
+        of training."""
+        L, count = self.basis.extent, 2 * max(self.odd, self.even) + 1
         c = torch.linspace(-L, L, 4 * self.basis.size, dtype=torch.float64)
-        target = HermiteFeatures(2 * max(self.odd, self.even)).matrix(c)
-        target = target * torch.exp(-c * c / 8)[:, None]
-        return torch.linalg.lstsq(self.basis.matrix(c), target, driver="gels").solution
+        polynomials = hermite_features(count, self.dimension)
+        target = polynomials.matrix(c) * torch.exp(-c * c / 8)[:, None]
+        rows = target if target.dim() == 3 else target[None]
+        B = self.basis.matrix(c).expand(len(rows), -1, -1)
+        splines = torch.linalg.lstsq(B, rows, driver="gels").solution
+        return splines.flatten(0, 1), polynomials.parity
 
     @torch.no_grad()
     def set_coefficients(self, coefficients: Tensor) -> None:
@@ -83,7 +97,7 @@ class Encoder(nn.Module):
         ):
             weight.copy_(torch.linalg.lstsq(space, columns, driver="gels").solution)
 
-    def features(self) -> SplineFeatures:
+    def features(self) -> SplineFeatures | ReducedSplineFeatures:
         """The orthonormal w of the present parameters (differentiable)."""
         blocks = []
         for space, weight in (
@@ -94,4 +108,20 @@ class Encoder(nn.Module):
             L = torch.linalg.cholesky(raw.T @ self.gram @ raw)
             blocks.append(torch.linalg.solve_triangular(L, raw.T, upper=False).T)
         parity = torch.cat((-torch.ones(self.odd), torch.ones(self.even))).to(self.gram)
-        return SplineFeatures(self.basis, torch.cat(blocks, dim=1), parity)
+        coefficients = torch.cat(blocks, dim=1)
+        if self.dimension == 1:
+            return SplineFeatures(self.basis, coefficients, parity)
+        pairs = coefficients.unflatten(0, (2, self.basis.size))
+        return ReducedSplineFeatures(self.basis, pairs, parity)
+
+
+def hermite_features(count: int, dimension: int) -> HermiteFeatures | ReducedHermiteFeatures:
+    """The first `count` orthonormal polynomials that are no collision invariants."""
+    if dimension == 1:
+        return HermiteFeatures(count)
+    return ReducedHermiteFeatures(dimension, count)
+
+
+def hermite_degrees(count: int, dimension: int) -> list[int]:
+    """Their degrees."""
+    return list(range(INVARIANTS, INVARIANTS + count)) if dimension == 1 else degrees(count)

@@ -208,7 +208,8 @@ class CompiledVolume(FiniteVolume):
         stages.U[0], stages.m[:], stages.theta[0] = (tensor.numpy() for tensor in tensors[:3])
         self._advance(dt.numpy())
         last = (stages.U[-1], stages.m, stages.theta[-1])
-        return State(*(torch.from_numpy(array.copy()) for array in last))
+        U, m, theta = (torch.from_numpy(array.copy()) for array in last)
+        return State(U, m, theta)
 
     def _advance(self, dt: Array) -> None:
         """Fill the stages of a step, the first one given."""

@@ -120,6 +120,11 @@ class SplineFeatures:
     def to(self, device: torch.device) -> SplineFeatures:
         return SplineFeatures(self.basis, self.coefficients.to(device), self.parity.to(device))
 
+    @property
+    def table(self) -> Tensor:
+        """What turns averages of the basis into those of w, (J, K)."""
+        return self.coefficients
+
     def matrix(self, c: Tensor) -> Tensor:
         return self.basis.matrix(c) @ self.coefficients
 

@@ -20,7 +20,7 @@ cells are rows of one batch of M = B N cells. Everything is dimensionless.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -69,32 +69,37 @@ class Scheme:
 
 @dataclass(frozen=True)
 class State:
-    """U (M, 3), moments m (M, K) in the frames of the cells, and their coefficients theta."""
+    """U (M, 3), moments m (M, K) in the frames of the cells, and their coefficients theta.
+
+    dimension: of the velocities.
+    """
 
     U: Tensor
     m: Tensor
     theta: Tensor
+    dimension: int = 1
 
     @cached_property
     def frame(self) -> Frame:
         """rho, u, T of the cells."""
-        return Frame.of(self.U)
+        return Frame.of(self.U, self.dimension)
 
     def take(self, rows: Tensor) -> State:
         """The state of the cells `rows`."""
-        return State(self.U[rows], self.m[rows], self.theta[rows])
+        return State(self.U[rows], self.m[rows], self.theta[rows], self.dimension)
 
     def put(self, rows: Tensor, new: State) -> State:
         """This state with that of the cells `rows` replaced."""
         pairs = ((self.U, new.U), (self.m, new.m), (self.theta, new.theta))
-        return State(*(old.index_copy(0, rows, values) for old, values in pairs))
+        U, m, theta = (old.index_copy(0, rows, values) for old, values in pairs)
+        return State(U, m, theta, self.dimension)
 
 
 @dataclass(frozen=True)
 class Faces:
     """What crosses the N+1 faces of each trajectory.
 
-    v: velocities (B, N+1, n); rate: masses per unit time at these velocities.
+    v: velocities (B, N+1, n); rate: masses per unit time at these velocities (..., B, N+1, n).
     """
 
     v: Tensor
@@ -103,14 +108,25 @@ class Faces:
     @cached_property
     def flux(self) -> Tensor:
         """Of (rho, rho u, E): (B, N+1, 3)."""
-        g, v = self.rate, self.v
-        return torch.stack((g.sum(-1), (g * v).sum(-1), 0.5 * (g * v * v).sum(-1)), dim=-1)
+        return conserved_sums(self.v, self.rate)
 
     def into_cells(self) -> tuple[Tensor, Tensor]:
         """Velocities and masses that enter each cell per unit time (negative: leave), (M, 2n)."""
         v = torch.cat((self.v[:, :-1], self.v[:, 1:]), dim=-1)
-        rate = torch.cat((self.rate[:, :-1], -self.rate[:, 1:]), dim=-1)
-        return v.flatten(0, 1), rate.flatten(0, 1)
+        rate = torch.cat((self.rate[..., :-1, :], -self.rate[..., 1:, :]), dim=-1)
+        return v.flatten(0, 1), rate.flatten(-3, -2)
+
+
+def conserved_sums(v: Tensor, g: Tensor) -> Tensor:
+    """Sums of (1, v, |v|^2/2) over masses g (..., n) at velocities v (..., n): (..., 3).
+
+    g may be stacked with the sums of |v_perp|^2 of the masses, which are a part of the energy.
+    """
+    mass = g if g.dim() == v.dim() else g[0]
+    energy = 0.5 * (mass * v * v).sum(-1)
+    if g.dim() > v.dim():
+        energy = energy + 0.5 * g[1].sum(-1)
+    return torch.stack((mass.sum(-1), (mass * v).sum(-1), energy), dim=-1)
 
 
 class Failure(ArithmeticError):  # noqa: N818 - a result, not a programming error
@@ -206,7 +222,7 @@ class FiniteVolume:
             Failure: density or temperature is not positive, or no f_hat has these moments.
         """
         theta, converged = self.closure.decode(m, self.knudsen.flatten(), start)
-        state = State(U, m, theta)
+        state = State(U, m, theta, self.closure.dimension)
         frame = physical(state.frame)
         if not converged.all():
             cells = torch.nonzero(~converged)[:, 0]
@@ -215,10 +231,14 @@ class FiniteVolume:
         return state
 
     def heat_flux(self, state: State) -> Tensor:
-        """q = 1/2 int (v-u)^3 f dv of the cells (M,), conducted heat included."""
+        """q = 1/2 int (v_1-u) |v-u|^2 f dv of the cells (M,), conducted heat included."""
         frame = state.frame
         v, mass = self.closure.particles(frame, state.theta)
-        q = 0.5 * (mass * (v - frame.u[:, None]) ** 3).sum(1)
+        drift = v - frame.u[:, None]
+        if mass.dim() == v.dim():
+            q = 0.5 * (mass * drift**3).sum(1)
+        else:
+            q = 0.5 * (mass[0] * drift**3 + mass[1] * drift).sum(1)
         if self.closure.conductivity:
             shape = self.knudsen.shape
             rho, T = frame.rho.view(shape), frame.T.view(shape)
@@ -232,13 +252,14 @@ class FiniteVolume:
         return self.knudsen / (rho**p * T**q)
 
     def _conductivity(self, rho: Tensor, T: Tensor) -> Tensor:
-        """kappa = (3/2) rho T eps/nu of the cells (B, N)."""
-        return 1.5 * rho * T * self._mean_free_time(rho, T)
+        """kappa = (D+2)/2 rho T eps/nu of the cells (B, N)."""
+        degrees = 0.5 * (self.closure.dimension + 2)
+        return degrees * rho * T * self._mean_free_time(rho, T)
 
     def _conduct(self, state: State, dt: Tensor) -> State:
         U = state.U.view(self.batch, self.cells, 3)
         U = conduct(U, self._conductivity, dt, self.dx, self.boundary)
-        return State(U.flatten(0, 1), state.m, state.theta)
+        return replace(state, U=U.flatten(0, 1))
 
     def _imex_step(self, state: State, dt: Tensor) -> State:
         tableau = self.scheme.tableau
@@ -273,9 +294,9 @@ class FiniteVolume:
                 velocities, rate = stage.faces.into_cells()
                 v.append(velocities)
                 g.append(r.expand(-1, self.cells, -1).reshape(-1, 1) * rate)
-        frame = physical(Frame.of(U))
-        m = self.closure.encode(frame, torch.cat(v, 1), torch.cat(g, 1))
-        return State(U, m, stages[-1].state.theta)
+        frame = physical(Frame.of(U, self.closure.dimension))
+        m = self.closure.encode(frame, torch.cat(v, -1), torch.cat(g, -1))
+        return State(U, m, stages[-1].state.theta, self.closure.dimension)
 
     def _held(
         self, stages: list[_Stage], alpha: NDArray[np.float64]
@@ -356,8 +377,9 @@ class FiniteVolume:
             face = self._face_value(f, rows, sign * speed, speed * r)
             v.append(sign * speed)
             rate.append(face * v[-1] * speed * (self.xi_weights / self.xi))
-        shape = (self.batch, self.cells + 1, -1)
-        return Faces(torch.cat(v, 1).view(shape), torch.cat(rate, 1).view(shape))
+        shape = (self.batch, self.cells + 1)
+        velocities, rates = torch.cat(v, -1), torch.cat(rate, -1)
+        return Faces(velocities.unflatten(0, shape), rates.unflatten(-2, shape))
 
     def _face_value(
         self, f: Distribution, rows: list[Tensor], v: Tensor, courant: Tensor

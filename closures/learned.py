@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from closures.closure import MomentClosure
 from closures.dissipation import Dissipation
 from closures.dual import DualSolver
-from closures.encoder import Encoder
-from closures.features import EXTENT, NODES, HermiteFeatures, trapezoid, unit_maxwellian
+from closures.encoder import Encoder, hermite_degrees, hermite_features
+from closures.features import EXTENT, NODES, SplineFeatures, trapezoid, unit_maxwellian
+from closures.reduced import ReducedClosure
 from closures.splines import SplineBasis
 
 BASIS = SplineBasis(extent=6.0, intervals=24)
@@ -23,34 +24,46 @@ RESOLVED = 0.05
 
 
 class Learned(nn.Module):
-    """K functions w(c), half of them odd (the larger half), and their dissipation."""
+    """K functions w(c) and their dissipation.
 
-    def __init__(self, moments: int) -> None:
+    In one dimension half of w is odd (the larger half), in more they have the parities of the
+    first polynomials (`closures.reduced_features`).
+    """
+
+    def __init__(self, moments: int, dimension: int = 1) -> None:
         super().__init__()
-        odd, even = (moments + 1) // 2, moments // 2
-        self.encoder = Encoder(odd, even, BASIS)
-        degrees = [*range(3, 3 + 2 * odd, 2), *range(4, 4 + 2 * even, 2)]
-        self.dissipation = Dissipation(torch.tensor(degrees))
+        parity = hermite_features(moments, dimension).parity
+        odd, even = int((parity < 0).sum()), int((parity > 0).sum())
+        self.dimension = dimension
+        self.encoder = Encoder(odd, even, BASIS, dimension)
+        degrees = hermite_degrees(moments, dimension)
+        order = torch.argsort(parity, stable=True)
+        self.dissipation = Dissipation(torch.tensor(degrees)[order])
 
-    def closure(self) -> MomentClosure:
+    def closure(self) -> MomentClosure | ReducedClosure:
         """The closure of the present parameters (differentiable)."""
-        features = self.encoder.features()
-        return MomentClosure("entropy", features, DUAL, dissipation=self.dissipation)
+        features, dissipation = self.encoder.features(), self.dissipation
+        if isinstance(features, SplineFeatures):
+            return MomentClosure("entropy", features, DUAL, dissipation=dissipation)
+        return ReducedClosure("entropy", self.dimension, features, DUAL, dissipation=dissipation)
 
     @torch.no_grad()
     def order_by_degree(self) -> None:
-        """Rotate w of either parity so that its functions resemble He_3, He_5, ... and He_4, ....
+        """Rotate w of either parity so that its functions resemble polynomials of rising degree.
 
         A closure depends on their span alone, their dissipation on the functions themselves.
         """
         features = self.encoder.features()
         c, h = trapezoid(EXTENT, NODES)
         measure = unit_maxwellian(c) * h
-        hermite = HermiteFeatures(2 * features.parity.numel()).matrix(c)
-        overlap = features.matrix(c).T @ (measure[:, None] * hermite)
+        hermite = hermite_features(2 * features.parity.numel(), self.dimension)
+        w, polynomials = features.matrix(c), hermite.matrix(c)
+        overlap = w.transpose(-1, -2) @ (measure[:, None] * polynomials)
+        overlap = overlap if self.dimension == 1 else overlap.sum(0)
         odd = self.encoder.odd
-        Q = torch.block_diag(_rotation(overlap[:odd, ::2]), _rotation(overlap[odd:, 1::2]))
-        self.encoder.set_coefficients(features.coefficients @ Q)
+        columns = hermite.parity < 0
+        turned = _rotation(overlap[:odd, columns]), _rotation(overlap[odd:, ~columns])
+        self.encoder.set_coefficients(features.table @ torch.block_diag(*turned))
 
 
 def _rotation(overlap: Tensor) -> Tensor:

@@ -15,12 +15,26 @@ dD/dw needs theta but not its derivative (envelope theorem), so the dual is solv
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from closures.dual import MAX_EXPONENT, DualSolver
+from closures.dual import Dual, DualSolver, ExponentialDual
 from closures.encoder import Encoder
-from closures.features import EXTENT, INVARIANTS, NODES, invariants, trapezoid, unit_maxwellian
+from closures.features import (
+    EXTENT,
+    INVARIANTS,
+    NODES,
+    SplineFeatures,
+    invariants,
+    trapezoid,
+    unit_maxwellian,
+)
+from closures.reduced import reduced_invariants
+from closures.reduced_dual import ReducedDual
+from closures.reduced_features import ReducedSplineFeatures
 from closures.samples import Samples
 
 POWER = 1.5
@@ -39,12 +53,24 @@ class Objective:
     def __call__(self, encoder: Encoder, samples: Samples) -> Tensor:
         """Mean of (KL(g || g_hat)/(KL(g || Mc) + floor))^POWER."""
         features = encoder.features()
-        phi = torch.cat((invariants(self.c), features.matrix(self.c)), dim=1)
-        m = samples.averages @ features.coefficients
+        m = samples.averages @ features.table
         mu = torch.cat((torch.ones(len(m), 1), torch.zeros(len(m), INVARIANTS - 1)), dim=1)
         mu = torch.cat((mu.to(m), m), dim=1)
+        dual_of, phi = self._dual(encoder.dimension, features)
         with torch.no_grad():
-            theta, _ = DUAL.solve(phi, self.measure, mu, torch.zeros_like(mu))
-        density = torch.exp((theta @ phi.T).clamp(max=MAX_EXPONENT)) @ self.measure
-        lost = samples.divergence - 1.0 + density - (theta * mu).sum(1)
+            inputs = phi, self.measure
+            theta, _ = DUAL.minimise(dual_of, inputs, mu, torch.zeros_like(mu))
+        dual = dual_of(phi, self.measure)
+        lost = samples.divergence - 1.0 + dual.value(mu, theta, dual.density(theta))
         return (lost.clamp(min=0.0) / (samples.divergence + self.floor)).pow(POWER).mean()
+
+    def _dual(
+        self, dimension: int, features: SplineFeatures | ReducedSplineFeatures
+    ) -> tuple[Callable[..., Dual], Tensor]:
+        """What makes the dual function of functions at the nodes, and these functions."""
+        gamma = DUAL.regularization
+        if dimension == 1:
+            phi = torch.cat((invariants(self.c), features.matrix(self.c)), dim=-1)
+            return partial(ExponentialDual, gamma=gamma), phi
+        phi = torch.cat((reduced_invariants(self.c, dimension), features.matrix(self.c)), dim=-1)
+        return partial(ReducedDual, gamma=gamma, across=dimension - 1), phi

@@ -38,7 +38,7 @@ class MomentState:
     boundary: str
     time: float
 
-    def conserved(self) -> Array:
+    def conserved(self, dim: int = 1) -> Array:
         """U = (rho, rho u, E), (cells, 3)."""
         return self.U
 
@@ -56,6 +56,8 @@ def _signature(closure: Closure) -> dict[str, Any]:
     one = torch.ones(1, dtype=torch.float64)
     v = torch.tensor([[-3.1, -2.3, -1.1, -0.2, 0.7, 1.6, 2.7, 3.7]], dtype=torch.float64)
     mass = torch.linspace(0.1, 1.0, v.numel(), dtype=torch.float64)[None]
+    if closure.dimension > 1:
+        mass = torch.stack((mass, 1.3 * mass))
     m = closure.encode(Frame(one, 0.0 * one, one), v, mass)
     return {"name": closure.name, "moments": closure.moments, "probe": m.detach()[0].tolist()}
 

@@ -10,6 +10,7 @@ KL(g || Mc) = int g log(g/Mc) dc.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from closures.features import trapezoid, unit_maxwellian
+from closures.reduced_samples import reduce, reduced_averages
 from closures.splines import SplineBasis
 from kinetic.dataset import TrajectorySet
 
@@ -32,7 +34,7 @@ SMALLEST = float(np.finfo(np.float32).tiny)
 
 @dataclass(frozen=True)
 class Samples:
-    """n samples: averages of the basis functions (n, basis.size) and KL(g || Mc) (n,)."""
+    """n samples: averages of the basis functions (n, J) and KL(g || Mc) (n,)."""
 
     averages: Tensor
     divergence: Tensor
@@ -47,31 +49,39 @@ class Samples:
 
 def read_samples(data: TrajectorySet, basis: SplineBasis, most: int, seed: int) -> Samples:
     """Read at most `most` samples, drawn evenly from all trajectories, times and cells."""
-    c, h = trapezoid(EXTENT, NODES)
-    B = basis.matrix(c) * h[:, None]
     each = max(1, most // len(data))
     averages, divergences = [], []
     for index in range(len(data)):
         trajectory = data[index]
-        f = np.asarray(trajectory.distribution, np.float64).reshape(-1, len(trajectory.v))
+        f = np.asarray(trajectory.distribution)
+        f = f.reshape(-1, *f.shape[2:])
         rng = np.random.default_rng([seed, index])
         if len(f) > each:
             f = f[np.sort(rng.choice(len(f), each, replace=False))]
-        g = torch.as_tensor(local_frame(f, np.asarray(trajectory.v), c.numpy()))
-        averages.append(g @ B)
-        divergences.append(_divergence(g, c) @ h)
-    return Samples(torch.cat(averages), torch.cat(divergences).clamp(min=0.0))
+        average, divergence = basis_averages(f, np.asarray(trajectory.v), basis, data.dim)
+        averages.append(average)
+        divergences.append(divergence)
+    return Samples(torch.cat(averages), torch.cat(divergences))
 
 
-def basis_averages(f: Array, v: Array, basis: SplineBasis) -> Tensor:
-    """Averages of the basis functions (n, basis.size) over distributions f (n, v.size)."""
+def basis_averages(
+    f: NDArray[Any], v: Array, basis: SplineBasis, dimension: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Averages of the basis functions over distributions, and their KL (n,).
+
+    Args:
+        f: distributions, the first axis being theirs, as a data set of that dimension has them.
+        v: nodes of each axis (N,).
+        basis: of w(c), or of both functions that w consists of.
+        dimension: of the velocities; the averages are (n, basis.size) in one, else twice as wide.
+    """
+    f = f.astype(np.float64)
+    if dimension > 1:
+        return reduced_averages(reduce(f, v, dimension), v, basis, dimension, EXTENT, NODES)
     c, h = trapezoid(EXTENT, NODES)
-    return torch.as_tensor(local_frame(f, v, c.numpy())) @ (basis.matrix(c) * h[:, None])
-
-
-def _divergence(g: Tensor, c: Tensor) -> Tensor:
-    """g log(g/Mc) at the nodes."""
-    return torch.special.xlogy(g, g) - torch.special.xlogy(g, unit_maxwellian(c))
+    g = torch.as_tensor(local_frame(f, v, c.numpy()))
+    lost = torch.special.xlogy(g, g) - torch.special.xlogy(g, unit_maxwellian(c))
+    return g @ (basis.matrix(c) * h[:, None]), (lost @ h).clamp(min=0.0)
 
 
 def local_frame(f: Array, v: Array, c: Array) -> Array:

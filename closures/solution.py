@@ -160,12 +160,16 @@ def run_batch(
 
 def initial_moments(closure: Closure, state: State | MomentState) -> tuple[Tensor, Tensor]:
     """U (N, 3) and W (N, K) of an initial state, by quadrature in the frame of each cell."""
-    U = torch.as_tensor(state.conserved())
+    dimension = closure.dimension
+    U = torch.as_tensor(state.conserved(dimension))
     if isinstance(state, MomentState):
         return U, torch.as_tensor(state.moments)
-    frame = Frame.of(U)
+    frame = Frame.of(U, dimension)
     width = frame.T.sqrt()[:, None]
     v = frame.u[:, None] + width * closure.c
-    f = torch.as_tensor(state.distribution(v.numpy()))
+    if dimension == 1:
+        f = torch.as_tensor(state.distribution(v.numpy()))
+    else:
+        f = torch.as_tensor(state.reduced(v.numpy(), dimension)).movedim(-1, 0)
     m = closure.encode(frame, v, f * width * (closure.c[1] - closure.c[0]))
     return U, frame.rho[:, None] * m

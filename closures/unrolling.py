@@ -1,7 +1,7 @@
 """Training through the solver: windows of kinetic solutions, and the error of the closed equations.
 
-From a snapshot of f, encoded, `FiniteVolume` advances the closed equations over the snapshots that
-follow, and
+From a snapshot of f, encoded, the solver of a closure advances the closed equations over the
+snapshots that follow, and
 
     E = < sum_j j ||q_j - q_ref,j|| / ||q_ref,j|| > / sum_j j,    q = rho, rho u, E,
 
@@ -12,7 +12,9 @@ again on the way back, so memory does not grow with the window.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,13 +22,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from closures.closure import MomentClosure
+from closures.closure import Closure, MomentClosure
 from closures.features import SplineFeatures
-from closures.finite_volume import FiniteVolume, Scheme, State
+from closures.finite_volume import Scheme, State
+from closures.reduced import ReducedClosure
+from closures.reduced_features import ReducedSplineFeatures
 from closures.samples import basis_averages
+from closures.solvers import Solver, solver_of
 from closures.splines import SplineBasis
 from kinetic.collisions import BGK
 from kinetic.dataset import TrajectorySet
+
+Array = NDArray[np.float64]
 
 STARTS = (0.0, 0.3, 0.5)
 """Where windows begin, as fractions of the time of a trajectory."""
@@ -43,7 +50,8 @@ class Windows:
     """n trajectories, ready to be started from some of their S snapshots.
 
     Attributes:
-        averages: of the spline basis over f at the starts, (n, starts, N, J).
+        averages: over f at the starts, (n, starts, N, J): of the spline basis, see
+            `basis_averages`, or of w itself.
         conserved: U, (n, S, N, 3).
         knudsen: eps, (n, N).
         starts: snapshots that windows begin at.
@@ -55,7 +63,7 @@ class Windows:
     conserved: Tensor
     knudsen: Tensor
     starts: tuple[int, ...]
-    time: NDArray[np.float64]
+    time: Array
     collision: BGK
     boundary: str
     scheme: Scheme
@@ -65,15 +73,33 @@ class Windows:
 
 
 def read_windows(data: TrajectorySet, basis: SplineBasis, most: int) -> Windows:
-    """Read the first `most` trajectories."""
+    """Read the first `most` trajectories, with the averages of a spline basis."""
+
+    def average(f: NDArray[Any], v: Array) -> Tensor:
+        return basis_averages(f, v, basis, data.dim)[0]
+
+    return collect_windows(data, average, most)
+
+
+def collect_windows(
+    data: TrajectorySet, average: Callable[[NDArray[Any], Array], Tensor], most: int
+) -> Windows:
+    """Read the first `most` trajectories.
+
+    Args:
+        data: kinetic solutions.
+        average: of J functions over distributions f (n, ...) at the nodes v, (n, J).
+        most: number of trajectories.
+    """
     time, recipe = np.asarray(data.time), data.configuration
     starts = tuple(dict.fromkeys(int(s * (len(time) - 1)) for s in STARTS))
     averages, conserved, knudsen = [], [], []
     for index in range(min(most, len(data))):
         trajectory = data[index]
-        f = np.asarray(trajectory.distribution)[list(starts)].astype(np.float64)
-        flat = basis_averages(f.reshape(-1, f.shape[-1]), np.asarray(trajectory.v), basis)
-        averages.append(flat.view(len(starts), -1, basis.size))
+        f = np.asarray(trajectory.distribution[list(starts)])
+        f = f.reshape(-1, *f.shape[2:])
+        flat = average(f, np.asarray(trajectory.v))
+        averages.append(flat.unflatten(0, (len(starts), -1)))
         conserved.append(torch.as_tensor(np.asarray(trajectory.conserved)))
         knudsen.append(torch.as_tensor(np.asarray(trajectory.knudsen)))
     return Windows(
@@ -89,18 +115,30 @@ def read_windows(data: TrajectorySet, basis: SplineBasis, most: int) -> Windows:
 
 
 def rollout_error(
-    closure: MomentClosure, windows: Windows, rows: Tensor, start: int, length: int
+    closure: MomentClosure | ReducedClosure, windows: Windows, rows: Tensor, start: int, length: int
+) -> Tensor:
+    """E of a closure whose moments are those of splines; see `unrolled_error`."""
+    if not isinstance(closure.features, SplineFeatures | ReducedSplineFeatures):
+        raise TypeError("only moments of splines are averages of what windows hold")
+    m = windows.averages[rows, start] @ closure.features.table
+    return unrolled_error(closure, m, windows, rows, start, length)
+
+
+def unrolled_error(
+    closure: Closure, m: Tensor, windows: Windows, rows: Tensor, start: int, length: int
 ) -> Tensor:
     """E of the trajectories `rows` over `length` snapshots from the start of that number.
+
+    Args:
+        closure: what closes the equations.
+        m: its moments at the start, (rows, N, K).
+        windows, rows, start, length: what is solved.
 
     Raises:
         Failure: a trajectory became non-physical.
     """
     first, knudsen = windows.starts[start], windows.knudsen[rows]
-    solver = FiniteVolume(closure, knudsen, windows.collision, windows.boundary, windows.scheme)
-    if not isinstance(closure.features, SplineFeatures):
-        raise TypeError("only moments of splines are averages of what windows hold")
-    m = windows.averages[rows, start] @ closure.features.coefficients
+    solver = solver_of(closure, knudsen, windows.collision, windows.boundary, windows.scheme)
     state = solver.decode(windows.conserved[rows, first].flatten(0, 1), m.flatten(0, 1), None)
     errors = []
     for j in range(first, min(first + length, len(windows.time) - 1)):
@@ -110,23 +148,24 @@ def rollout_error(
     return torch.stack(errors) @ weights / weights.sum()
 
 
-def _advance(solver: FiniteVolume, state: State, duration: float) -> State:
+def _advance(solver: Solver, state: State, duration: float) -> State:
     """The state after `duration`, in equal steps, each computed again for its gradient.
 
     But for the first, which computes what all steps share.
     """
     with torch.no_grad():
-        count = int(torch.ceil(duration / solver.largest_step(state)).max())
-    dt = solver.knudsen.new_full((solver.batch,), duration / count)
+        largest = solver.largest_step(state)
+    count = int(torch.ceil(duration / largest).max())
+    dt = torch.full_like(largest, duration / count)
 
     def step(U: Tensor, m: Tensor, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        new = solver.step(State(U, m, theta), dt)
+        new = solver.step(State(U, m, theta, state.dimension), dt)
         return new.U, new.m, new.theta
 
     parts = step(state.U, state.m, state.theta)
     for _ in range(count - 1):
         parts = checkpoint(step, *parts, use_reentrant=False, preserve_rng_state=False)
-    return State(*parts)
+    return State(*parts, state.dimension)
 
 
 def _relative_error(U: Tensor, reference: Tensor) -> Tensor:

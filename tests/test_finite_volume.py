@@ -308,7 +308,8 @@ def test_moments_of_no_distribution_are_a_failure():
 class Doubled:
     """A closure of a user's own: local equilibrium as two equal groups of particles."""
 
-    name, moments, extent, conductivity, dissipation = "doubled", 0, 6.0, False, None
+    name, dimension, moments, extent, conductivity = "doubled", 1, 0, 6.0, False
+    dissipation = None
 
     def __init__(self):
         self.euler = parse("euler")

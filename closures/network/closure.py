@@ -157,6 +157,10 @@ class NetworkClosure:
         return "network"
 
     @property
+    def dimension(self) -> int:
+        return 1
+
+    @property
     def moments(self) -> int:
         return self.networks.kind.moments
 
