@@ -31,14 +31,16 @@ PUBLISHED: dict[str, Any] = {
 }
 
 
-def _resident(pid: int) -> int:
-    """Return the resident memory, in bytes, of a process and all its descendants."""
+def _tree(pid: int) -> list[tuple[int, int, float]]:
+    """Return number, resident bytes and processor seconds of a process and of its descendants."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:  # it ended meanwhile
-        return 0
-    return 4096 * pages + sum(_resident(int(child)) for child in children)
+        return []
+    own = pid, 4096 * pages, sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+    return [own, *(one for child in children for one in _tree(int(child)))]
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,17 @@ def measure(config: dict[str, Any], trajectories: int) -> Cost:
     config = config | {"dataset": config["dataset"] | {"trajectories": trajectories}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "dataset.zarr"
-        spent = _spent()
         begin = time.perf_counter()
         process = subprocess.Popen([sys.executable, "-c", COMMAND % (config, str(path))])
         peak, ended = 0, threading.Event()
+        spent: dict[int, float] = {}
 
         def sample() -> None:
             nonlocal peak
             while not ended.wait(0.02):
-                peak = max(peak, _resident(process.pid))
+                tree = _tree(process.pid)
+                peak = max(peak, sum(resident for _, resident, _ in tree))
+                spent.update({pid: seconds for pid, _, seconds in tree})
 
         sampler = threading.Thread(target=sample)
         sampler.start()
@@ -75,13 +79,7 @@ def measure(config: dict[str, Any], trajectories: int) -> Cost:
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     if status != 0:
         raise SystemExit(f"generation failed with status {status}")
-    return Cost(seconds, _spent() - spent, peak / 2**20, size / 2**20)
-
-
-def _spent() -> float:
-    """Return the processor seconds of all children that have ended."""
-    times = os.times()
-    return times.children_user + times.children_system
+    return Cost(seconds, sum(spent.values()), peak / 2**20, size / 2**20)
 
 
 def main() -> None:

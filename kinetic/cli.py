@@ -241,6 +241,7 @@ def compile_kernels() -> None:
 
     for limiter in LIMITERS:
         warm_up(Scheme(limiter=limiter))
+    warm_up(Scheme(), dim=2)  # compiles what D = 3 and the other operators take too
 
 
 KINETIC = Program(

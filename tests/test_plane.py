@@ -18,6 +18,7 @@ from kinetic.maxwellian import discrete_maxwellian, maxwellian
 from kinetic.moments import Array, entropy, heat_flux, moments_of, primitive, stress
 from kinetic.output import write_solution
 from kinetic.penalised import Boltzmann
+from kinetic.problem_file import read_problem
 from kinetic.problems import problem
 from kinetic.solver import Scheme, Solver
 from kinetic.space import SpaceGrid
@@ -179,3 +180,46 @@ def test_a_data_set_is_compressed_and_resumed_to_the_same_bits(
     files[1].write_bytes(damaged)
     with pytest.raises(InvalidInput, match="trajectory 1 is damaged"):
         kinetic.open_dataset(path)[1]
+
+
+def test_reduced_distributions_are_stored_continued_and_collected(tmp_path: Path) -> None:
+    small = SMALL | {"velocity": {"dim": 3, "points": 31}, "collision": "es_bgk"}
+    small |= {"output": {"distribution": True}}
+    whole = kinetic.solve(**small)
+    assert whole["distribution"].dims == ("time", "x", "v1", "power")
+    assert whole["power"].values.tolist() == [0, 2]
+    state = problem("mix", seed=3, cells=16)
+    np.testing.assert_allclose(whole.energy[0], state.conserved(3)[:, 2], rtol=1e-6)
+    np.testing.assert_array_equal(whole["distribution"][0], state.reduced(whole["v1"].values))
+    half = kinetic.solve(**small | {"time": {"end": 0.01, "snapshots": 2}})
+    path = str(write_solution(half, tmp_path / "half.zarr"))
+    again = {"problem": {"name": "file", "path": path}, "time": {"end": 0.02, "snapshots": 2}}
+    assert np.array_equal(
+        kinetic.solve(**small | again)["distribution"][-1], whole["distribution"][-1]
+    )
+    config = {key: small[key] for key in ("velocity", "cells", "time", "collision")}
+    config["dataset"] = {"trajectories": 1, "families": ["mix"], "seed": 3}
+    kinetic.generate(config, tmp_path / "dataset.zarr", progress=False)
+    data = kinetic.open_dataset(tmp_path / "dataset.zarr")
+    assert data.dim == 3
+    assert np.array_equal(data[0].distribution, whole["distribution"].astype(np.float32))
+
+
+def test_a_distribution_from_a_file_is_known_at_any_velocity(tmp_path: Path) -> None:
+    first = {"time": {"end": 1e-6, "snapshots": 2}, "output": {"distribution": True}}
+    path = str(write_solution(kinetic.solve(**SMALL | first), tmp_path / "solution.zarr"))
+    state, exact = read_problem(path), problem("mix", seed=3, cells=16)
+    rng = np.random.default_rng(1)
+    v1, v2 = rng.uniform(-3.0, 3.0, (2, 16, 50))
+    np.testing.assert_allclose(state.distribution(v1, v2), exact.distribution(v1, v2), rtol=0.01)
+    assert np.all(state.distribution(np.array([0.0, 8.0]), np.array([8.0, 0.0])) == 0.0)
+    with pytest.raises(InvalidInput, match=r"has velocity.dim=2"):
+        state.distribution(v1)
+
+
+def test_a_gas_that_moves_across_x_is_refused(tmp_path: Path) -> None:
+    solution = kinetic.solve(**SMALL | {"output": {"distribution": True}})
+    solution["distribution"] = solution["distribution"].roll(v2=1)
+    path = str(write_solution(solution, tmp_path / "solution.zarr"))
+    with pytest.raises(InvalidInput, match="must be even in v2"):
+        read_problem(path)
