@@ -166,8 +166,13 @@ class NetworkClosure:
 
     @property
     def history(self) -> Mapping[str, list[float]] | None:
-        """Training curves: step, train, validation."""
+        """Training curves of the fluxes: step, train, validation."""
         return (self.manifest or {}).get("history")
+
+    @property
+    def rollout(self) -> Mapping[str, list[float]] | None:
+        """Training curves of the closed equations: step, train, validation."""
+        return (self.manifest or {}).get("rollout")
 
     @cached_property
     def c(self) -> Tensor:

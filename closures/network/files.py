@@ -122,7 +122,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise _refuse(folder, f"{MANIFEST} has no valid architecture")
     if not 1.0 <= _speed(manifest) <= MAX_SPEED:  # also false for NaN
         raise _refuse(folder, f"{MANIFEST} has no valid speed")
-    if not _history_allowed(manifest.get("history")):
+    if not all(_history_allowed(manifest.get(name)) for name in ("history", "rollout")):
         raise _refuse(folder, f"{MANIFEST} has a history that is not curves of numbers")
     return manifest
 

@@ -120,19 +120,26 @@ def _sample(data: Trajectory, fixed: bool, count: int, rng: np.random.Generator)
     rows = np.sort(rng.choice(times * cells, min(count, times * cells), replace=False))
     time, cell = rows // cells, rows % cells
     f = np.asarray(data.distribution[time, cell], np.float64)
-    rho, u, T = _moments(f, v)
+    _, u, T = _moments(f, v)
+    c, values = per_mass(f, v, fixed)
     if fixed:
-        c, values, own = v, f / rho[:, None], (u, T, u, np.sqrt(T))
+        own = (u, T, u, np.sqrt(T))
     else:
         offset = rng.integers(-NEIGHBOURS, NEIGHBOURS + 1, len(rows))
         near = np.asarray(data.distribution[time, (cell + offset) % cells], np.float64)
         _, u_near, T_near = _moments(near, v)
-        c = trapezoid(EXTENT, NODES)[0].numpy()
-        values = local_frame(f, v, c)
         shift, width = (u - u_near) / np.sqrt(T_near), np.sqrt(T / T_near)
         own = (np.zeros_like(u), np.ones_like(T), shift, width)
     eps = np.asarray(data.knudsen, np.float64)[cell]
     return Samples(*map(torch.as_tensor, (c, values, *own, eps)))
+
+
+def per_mass(f: Array, v: Array, fixed: bool) -> tuple[Array, Array]:
+    """Nodes c (n',) and distributions per mass there (n, n'), of distributions f (n, v.size)."""
+    if fixed:
+        return v, f / _moments(f, v)[0][:, None]
+    c = trapezoid(EXTENT, NODES)[0].numpy()
+    return c, local_frame(f, v, c)
 
 
 def _moments(f: Array, v: Array) -> tuple[Array, Array, Array]:

@@ -1,4 +1,4 @@
-"""What training minimises, in two stages: the moments, then, with the moments fixed, F~ and G~.
+"""What is minimised of samples of f: for the moments, then, with these fixed, for F~ and G~.
 
 The first stage is the end-to-end training of Han, Ma, Ma and E: to the loss of the autoencoder
 (`closures.network.autoencoder`) come the errors of the fluxes in the gas's own frame, so that the
@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from closures.features import trapezoid
 from closures.network.autoencoder import Encoded, loss
@@ -60,8 +60,7 @@ class MomentObjective:
     def __init__(self, networks: Networks, floor: float) -> None:
         self.networks, self.floor = networks, floor
         fluxes = networks.fluxes
-        trained = (networks.moments, networks.decoder, fluxes.of_heat, fluxes.of_flux)
-        self.parameters = [parameter for part in trained for parameter in part.parameters()]
+        self.trained = (networks.moments, networks.decoder, fluxes.of_heat, fluxes.of_flux)
 
     def prepare(self, samples: Samples) -> Samples:
         """The samples as they are."""
@@ -109,7 +108,7 @@ class FluxObjective:
 
     def __init__(self, networks: Networks, floor: float) -> None:
         self.networks, self.floor = networks, floor
-        self.parameters: list[nn.Parameter] = list(networks.fluxes.parameters())
+        self.trained = (networks.fluxes,)
 
     def prepare(self, samples: Samples) -> Labelled:
         """Encode, and compute the labels, a part at a time."""
