@@ -16,6 +16,10 @@ where a_theta(k) f_k are the modes of g_theta, a_theta(k) = 2 R sinc(R k.e_theta
 over theta are trapezoidal sums over A angles. The angles theta and theta + pi/2 give the same
 product, so A / 2 products of A real fields suffice: A + 2 real FFTs for one evaluation.
 
+If f is even in v_2, as in flows along x, the product of -theta is the mirror image of that of
+theta. Angles half-way between the others, theta = pi / A (n + 1/2), come in such pairs, so that
+A / 2 + 2 FFTs suffice.
+
 Sources: C. Mouhot & L. Pareschi, Math. Comp. 75 (2006) 1833; F. Filbet, C. Mouhot & L. Pareschi,
 SIAM J. Sci. Comput. 28 (2006) 1029.
 """
@@ -38,6 +42,7 @@ from kinetic.options import integer, positive
 from kinetic.velocity import VelocityGrid
 
 Array = NDArray[np.float64]
+Tables = tuple[Any, Any, Any]
 
 #: R in halves of the period. For functions that vanish outside of a disc, 4 / (3 + sqrt 2) = 0.906
 #: is the largest that lets no periodic image of f into the result. The tails of a gas are longer:
@@ -55,7 +60,7 @@ COMPLEX = {"float32": "complex64", "float64": "complex128"}
 
 
 def boltzmann_operator(
-    points: int = 48, extent: float | None = None, angles: int = 8
+    points: int = 48, extent: float | None = None, angles: int = 8, even: bool = False
 ) -> BoltzmannOperator:
     """Return the operator on `points` x `points` velocities in [-extent, extent]^2.
 
@@ -68,6 +73,8 @@ def boltzmann_operator(
             2e-4 for the sum of Maxwellians of T = 0.5 and 1.6 or of u = +-1 and T = 0.7, and to
             3e-3 for flows through each other of gases that are anisotropic by themselves. The
             relaxation of stress and heat flux is right with any number from four.
+        even: for f(v_1, v_2) = f(v_1, -v_2) only, in little more than half of the time; A is then a
+            multiple of four.
 
     Raises:
         InvalidInput: a value is out of range.
@@ -77,10 +84,13 @@ def boltzmann_operator(
     for key, value in (("velocity.points", points), ("collision.angles", angles)):
         if value % 2:
             raise InvalidInput(key, value, "must be even")
+    if even and angles % 4:
+        allowed = "must be a multiple of four for distributions even in v_2"
+        raise InvalidInput("collision.angles", angles, allowed)
     if extent is None:
         extent = EXTENT_AT_48 * sqrt(points / 48)
     extent = positive(0.1, 1000.0)("velocity.extent", extent)
-    return BoltzmannOperator(VelocityGrid(points, extent), angles)
+    return BoltzmannOperator(VelocityGrid(points, extent), angles, even)
 
 
 @dataclass(frozen=True)
@@ -90,10 +100,12 @@ class BoltzmannOperator:
     Args:
         axis: nodes along each axis; a grid of N nodes has the period N spacing.
         angles: A.
+        even: whether f is even in v_2.
     """
 
     axis: VelocityGrid
     angles: int
+    even: bool = False
     _tables: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
@@ -120,20 +132,22 @@ class BoltzmannOperator:
         self._check(f)
         xp = _namespace(f)
         tables = self._tables_for(xp, f)
-        return _evaluate(xp.fft, f, *tables) if xp is not np else self._in_blocks(f, *tables)
+        if xp is np:
+            return self._in_blocks(f, tables)
+        return _evaluate(xp.fft, f, tables, self.even)
 
     def conserving(self, change: Array) -> Array:
         """Return rows (cells, N^2) less their projection on the invariants."""
         return change - (change @ self._invariants) @ self._invariants.T
 
-    def _in_blocks(self, f: Array, *tables: Array) -> Array:
+    def _in_blocks(self, f: Array, tables: Tables) -> Array:
         Q = np.empty(f.shape, f.dtype)
         size = self.cells_in_block(f)
         firsts = range(0, f.shape[0], size)
 
         def fill(first: int) -> None:
             block = slice(first, first + size)
-            Q[block] = _evaluate(scipy.fft, f[block], *tables)
+            Q[block] = _evaluate(scipy.fft, f[block], tables, self.even)
 
         workers = min(scipy.fft.get_workers(), len(firsts))
         if workers > 1:
@@ -156,7 +170,7 @@ class BoltzmannOperator:
         N = self.axis.points
         return max(1, BLOCK // (N * (N + 2) * f.dtype.itemsize))
 
-    def _tables_for(self, xp: Any, f: Any) -> tuple[Any, Any, Any]:
+    def _tables_for(self, xp: Any, f: Any) -> Tables:
         """Return modes, invariants and their transpose as arrays of the kind of f, kept."""
         key = xp.__name__, str(f.dtype), str(f.device)
         if key not in self._tables:
@@ -170,7 +184,9 @@ class BoltzmannOperator:
 
     @cached_property
     def _modes(self) -> Array:
-        """a_theta of the A angles and then beta, shape (A + 1, N, N/2 + 1).
+        """a_theta of n = A angles, A / 2 if even, and then beta, shape (n + 1, N, N/2 + 1).
+
+        The angles of the second half are those of the first and pi/2.
 
         The weight 2 / A of a product, the pi / A of the trapezoidal rule times the 1 / pi of the
         kernel for both angles that share it, is divided between its two factors.
@@ -179,13 +195,15 @@ class BoltzmannOperator:
         R = CUT * 0.5 * N * spacing
         k1 = 2.0 * np.pi * np.fft.fftfreq(N, spacing)[:, None]
         k2 = 2.0 * np.pi * np.fft.rfftfreq(N, spacing)
-        theta = np.pi / self.angles * np.arange(self.angles)[:, None, None]
+        theta = np.pi / self.angles * (np.arange(self.angles) + 0.5 * self.even)[:, None, None]
         k_along = k1 * np.cos(theta) + k2 * np.sin(theta)
         a = sqrt(2.0 / self.angles) * 2.0 * R * np.sinc(R / np.pi * k_along)
         # The highest modes lack a partner -k: with them reflection would not commute with Q.
         a[:, N // 2], a[:, :, N // 2] = 0.0, 0.0
         first, second = np.split(a, 2)
-        return np.concatenate([a, np.sum(first * second, axis=0)[None]])
+        beta = np.sum(first * second, axis=0)[None]
+        products = self.angles // 4 if self.even else self.angles // 2
+        return np.concatenate([first[:products], second[:products], beta])
 
     @cached_property
     def _invariants(self) -> Array:
@@ -194,22 +212,32 @@ class BoltzmannOperator:
         return np.linalg.qr(np.stack([np.ones_like(v1), v1, v2, v1**2 + v2**2], axis=-1))[0]
 
 
-def _evaluate(fft: Any, f: Any, modes: Any, invariants: Any, transposed: Any) -> Any:
+def _evaluate(fft: Any, f: Any, tables: Tables, even: bool) -> Any:
     """Return Q of f (cells, N, N): gain minus loss, less their projection on the invariants.
 
     Args:
         fft: module with the transforms of the library of f.
         f: distributions.
-        modes: a_theta and beta as complex numbers, shape (A + 1, N, N/2 + 1).
-        invariants: orthonormal, shape (N^2, 4).
-        transposed: the same, shape (4, N^2).
+        tables: a_theta and beta as complex numbers, shape (n + 1, N, N/2 + 1); the invariants,
+            orthonormal, shape (N^2, 4); and the same transposed.
+        even: whether each product stands also for its mirror image in v_2.
     """
+    modes, invariants, transposed = tables
     spectrum, half = fft.rfft2(f), modes.shape[0] // 2
     Q = -f * fft.irfft2(spectrum * modes[-1])
+    if even:
+        Q *= 0.5
     for p in range(half):
         Q += fft.irfft2(spectrum * modes[p]) * fft.irfft2(spectrum * modes[p + half])
+    if even:
+        Q = Q + _mirrored(Q)
     rows = Q.reshape((-1, invariants.shape[0]))
     return (rows - (rows @ invariants) @ transposed).reshape(Q.shape)
+
+
+def _mirrored(f: Any) -> Any:
+    """Return f(v_1, -v_2)."""
+    return f[..., ::-1] if isinstance(f, np.ndarray) else f.flip(-1)
 
 
 def _precision(f: Any) -> str:

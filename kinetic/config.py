@@ -100,12 +100,12 @@ class CollisionConfig(Options):
     frequency: Annotated[str, choice(FREQUENCIES)] = "constant"
     omega: Annotated[float, positive(0.5, 1.5)] = 0.81
     prandtl: Annotated[float | None, optional(positive(0.01, 100.0))] = None
-    angles: Annotated[int, integer(2, 128)] = 12
+    angles: Annotated[int, integer(4, 128)] = 12
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.angles % 2:
-            raise InvalidInput("collision.angles", self.angles, "must be even")
+        if self.angles % 4:
+            raise InvalidInput("collision.angles", self.angles, "must be a multiple of four")
         defaults = {item.name: item.default for item in fields(self)}
         for name, owners in OWN_KEYS.items():
             value = getattr(self, name)

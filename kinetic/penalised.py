@@ -37,7 +37,7 @@ class Boltzmann:
     """Binary collisions of Maxwell molecules in D = 2; see `kinetic.boltzmann` and the module.
 
     Args:
-        angles: number of angles of the fast spectral method, even.
+        angles: number of angles of the fast spectral method, a multiple of four.
         threads: how many share an evaluation of Q; the result does not depend on it.
     """
 
@@ -59,7 +59,7 @@ class Boltzmann:
         """
         if grid.dim != 2:
             raise InvalidInput("velocity.dim", grid.dim, "collision=boltzmann needs velocity.dim=2")
-        Q = boltzmann_operator(grid.points, grid.extent, self.angles)
+        Q = boltzmann_operator(grid.points, grid.extent, self.angles, even=True)
         relaxation = BGK("density").relaxation(grid, knudsen / tableau.penalty)
         rate = (1.0 / knudsen)[:, None]
 

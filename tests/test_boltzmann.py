@@ -277,3 +277,19 @@ def test_distributions_of_another_shape_or_type_are_refused(f):
 def test_bkw_refuses_times_before_it_is_positive():
     with pytest.raises(InvalidInput, match="time=-1"):
         bkw(0.0, 0.0, -1.0)
+
+
+@pytest.mark.parametrize("angles", [4, 8, 12])
+def test_mirror_images_save_half_of_the_angles(angles: int) -> None:
+    plain, even = (kinetic.boltzmann_operator(32, 7.0, angles, even=e) for e in (False, True))
+    v1, v2 = plain.velocities
+    f = np.stack([np.exp(-0.5 * ((v1 - u) ** 2 / T + v2**2)) for u, T in ((1, 0.7), (-0.5, 1.6))])
+    f = np.stack([f[0], f.sum(axis=0)])
+    Q = even(f)
+    assert np.abs(Q - Q[:, :, ::-1]).max() < 1e-15
+    # The angles lie elsewhere, so both differ as each does from the integral over theta.
+    reference = kinetic.boltzmann_operator(32, 7.0, 32)(f)
+    errors = [np.abs(one(f) - reference).max() for one in (plain, even)]
+    assert errors[1] < 3.0 * errors[0]
+    with pytest.raises(InvalidInput, match="multiple of four"):
+        kinetic.boltzmann_operator(32, angles=6, even=True)

@@ -107,7 +107,7 @@ def test_instances_are_frozen() -> None:
             "collision.prandtl",
             "at least 0.6667",
         ),
-        ({"collision": {"angles": 7}}, "collision.angles", "even"),
+        ({"collision": {"angles": 7}}, "collision.angles", "multiple of four"),
         ({"collision": {"angles": 8}}, "collision.angles", "only for collision=boltzmann"),
         (PLANE | {"velocity": {"dim": 2, "points": 49}}, "velocity.points", "must be even"),
         (
