@@ -136,9 +136,9 @@ class BoltzmannOperator:
             return self._in_blocks(f, tables)
         return _evaluate(xp.fft, f, tables, self.even)
 
-    def conserving(self, change: Array) -> Array:
-        """Return rows (cells, N^2) less their projection on the invariants."""
-        return change - (change @ self._invariants) @ self._invariants.T
+    def conserve(self, change: Array) -> None:
+        """Subtract from rows (cells, N^2), in place, their projection on the invariants."""
+        change -= (change @ self._invariants) @ self._invariants.T
 
     def _in_blocks(self, f: Array, tables: Tables) -> Array:
         Q = np.empty(f.shape, f.dtype)

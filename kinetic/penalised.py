@@ -62,6 +62,7 @@ class Boltzmann:
         Q = boltzmann_operator(grid.points, grid.extent, self.angles, even=True)
         relaxation = BGK("density").relaxation(grid, knudsen / tableau.penalty)
         rate = (1.0 / knudsen)[:, None]
+        penalty = np.empty((len(knudsen), grid.columns))
 
         def add(f: Array, slope: Array, time: float) -> None:
             """Add [Q(f) - beta (M[f] - f)] / eps to `slope`, both of shape (cells, columns).
@@ -69,12 +70,17 @@ class Boltzmann:
             Raises:
                 NonPhysicalState: a cell has no Maxwellian; it names `time`.
             """
-            M = f.copy()
-            relaxation(M, np.inf, 0.0, time)
             beta = tableau.penalty * grid.volume * f.sum(axis=1, keepdims=True)
+            np.copyto(penalty, f)
+            relaxation(penalty, np.inf, 0.0, time)
+            np.subtract(penalty, f, out=penalty)
+            np.multiply(penalty, beta, out=penalty)
             with scipy.fft.set_workers(self.threads):
-                collisions = Q(f.reshape(-1, *grid.shape)).reshape(f.shape)
-            # Together, for the round-off of M - f is not small beside what remains of both.
-            slope += rate * Q.conserving(collisions - beta * (M - f))
+                change = Q(f.reshape(-1, *grid.shape)).reshape(f.shape)
+            change -= penalty
+            # Both together, for the round-off of M - f is not small beside what remains of them.
+            Q.conserve(change)
+            change *= rate
+            slope += change
 
         return relaxation, add
