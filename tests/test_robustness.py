@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kinetic.config import FAMILIES
+from kinetic.errors import NonPhysicalState
 from kinetic.problems import cell_centers, draw
 from kinetic.resources import config_dir
 
@@ -39,6 +40,7 @@ def test_it_says_how_closures_fare(script: dict[str, Any]) -> None:
     assert all(one.error < 2e-3 for one in found)
     assert all(one.drift < 1e-13 for one in found)
     assert all(script["decay"](one.solution) < 1.0 for one in found)
-    said = "\n".join(script["lines"]([*found, script["NonPhysicalState"](0.01, 3, {"T": -1.0})]))
+    failure = NonPhysicalState(0.01, 3, {"T": -1.0}, "cold")
+    said = "\n".join(script["lines"]([*found, failure]))
     assert "1 of 3 failed" in said
     assert "profile 2: " in said
