@@ -23,13 +23,13 @@ from rich.progress import Progress
 
 from closures.blocks import Blocks, identify
 from closures.closure import Closure
+from closures.gas import Gas, check_gas, frequency
 from closures.library import ClosureConfig, parse
 from closures.metrics import errors
 from closures.outcomes import REFERENCE, Case, Comparison, Outcome, percent, summarise
 from closures.report.page import write_report
-from closures.solution import check_available, run_batch
+from closures.solution import run_batch
 from closures.structure import structure
-from kinetic.collisions import BGK
 from kinetic.config import FAMILIES, OutputConfig, Physics, ProblemConfig, SolveConfig, seed
 from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.options import Options, choice, integer, several, text
@@ -82,7 +82,7 @@ class CompareConfig(Physics):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_available(self)
+        check_gas(Gas.of(self))
 
     def draw(self) -> list[Case]:
         """Draw the cases, family by family."""
@@ -121,7 +121,10 @@ def compare(
     """
     if not isinstance(config, CompareConfig):
         config = CompareConfig.from_mapping(config)
-    closures = {spec: parse(spec, config.closure.moments) for spec in config.compare.closures}
+    closures = {
+        spec: parse(spec, config.closure.moments, Gas.of(config))
+        for spec in config.compare.closures
+    }
     warm_up(Scheme(config.scheme.time, config.scheme.limiter, config.scheme.cfl))
     blocks = Blocks(Path(folder), identify(config.to_mapping(), closures))
     runner = _Runner(config, closures, _Announcer(progress), blocks)
@@ -269,7 +272,7 @@ class _Runner:
                 states,
                 end=config.time.end,
                 snapshots=config.time.snapshots,
-                collision=BGK(config.collision.frequency, config.collision.omega),
+                collision=frequency(config.collision),
                 boundary=config.boundary,
                 scheme=config.scheme,
             )

@@ -67,6 +67,8 @@ def distil(closure: MomentClosure, data: TrajectorySet, seed: int = 0) -> Distil
 def distil_model(folder: Path, data: TrajectorySet) -> Distilled:
     """Give the model in a directory its fast path, or a new one; see `distil`."""
     closure = read_model(folder)
+    if not isinstance(closure, LearnedClosure):
+        raise ValueError("only closures of one velocity dimension have a fast path")
     found = distil(closure, data)
     manifest = dict(closure.manifest or {}) | {"fast": found.measured}
     write_model(folder, closure, manifest, found.network)

@@ -33,6 +33,7 @@ from closures.conduction import conduct, conducted_heat
 from closures.dissipation import dissipate
 from closures.features import INVARIANTS
 from closures.limiters import LIMITERS
+from closures.reduced import ReducedClosure
 from kinetic.collisions import BGK
 from kinetic.imex import TABLEAUX, ImexTableau
 from kinetic.space import GHOSTS, ghosted_rows
@@ -222,7 +223,10 @@ class FiniteVolume:
             Failure: density or temperature is not positive, or no f_hat has these moments.
         """
         theta, converged = self.closure.decode(m, self.knudsen.flatten(), start)
-        state = State(U, m, theta, self.closure.dimension)
+        return self._checked(State(U, m, theta, self.closure.dimension), converged)
+
+    def _checked(self, state: State, converged: Tensor) -> State:
+        """`state`, or `Failure` if it is not physical or has cells that are not `converged`."""
         frame = physical(state.frame)
         if not converged.all():
             cells = torch.nonzero(~converged)[:, 0]
@@ -324,6 +328,9 @@ class FiniteVolume:
         """Implicit relaxation of m, exact and without iteration as U does not change; decode."""
         rho, T = (field.view_as(self.knudsen) for field in (state.frame.rho, state.frame.T))
         rate = dt[:, None] / self._mean_free_time(rho, T)
+        production = getattr(self.closure, "production", None)
+        if production is not None:
+            return self._collide(state, dt, rate, weight, correction)
         plain = state.m / self._slowing(rate, weight, correction)
         if self.closure.dissipation is None:
             return self.decode(state.U, plain, state.theta)
@@ -333,6 +340,25 @@ class FiniteVolume:
         strained = self.strained(theta, found)[:, None]
         start = torch.where(strained, torch.zeros_like(theta), theta)
         return self.decode(state.U, torch.where(strained, plain, m), start)
+
+    def _collide(
+        self, state: State, dt: Tensor, rate: Tensor, weight: float, correction: float
+    ) -> State:
+        """Implicit collisions of moments that decay each at its own rate, after dissipation."""
+        assert isinstance(self.closure, ReducedClosure)
+        rho, T = (field.view_as(self.knudsen) for field in (state.frame.rho, state.frame.T))
+        factors = weight * rate.flatten(), correction * rate.flatten() ** 2
+        m = state.m
+        if self.closure.dissipation is not None:
+            m = self._damp(m, rho, T, torch.zeros_like(rate), weight * dt)
+        new, theta, found = self.closure.collide(m, *factors, state.theta)
+        if self.closure.dissipation is not None:
+            strained = self.strained(theta, found)[:, None]
+            if strained.any():
+                m = torch.where(strained, state.m, m)
+                start = torch.where(strained, torch.zeros_like(theta), theta)
+                new, theta, found = self.closure.collide(m, *factors, start)
+        return self._checked(State(state.U, new, theta, self.closure.dimension), found)
 
     @staticmethod
     def _slowing(rate: Tensor, weight: float, correction: float) -> Tensor:

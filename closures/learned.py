@@ -10,6 +10,8 @@ from closures.dissipation import Dissipation
 from closures.dual import DualSolver
 from closures.encoder import Encoder, hermite_degrees, hermite_features
 from closures.features import EXTENT, NODES, SplineFeatures, trapezoid, unit_maxwellian
+from closures.gas import BGK_GAS, Gas
+from closures.production import Production
 from closures.reduced import ReducedClosure
 from closures.splines import SplineBasis
 
@@ -24,14 +26,15 @@ RESOLVED = 0.05
 
 
 class Learned(nn.Module):
-    """K functions w(c) and their dissipation.
+    """K functions w(c), their dissipation and, for Boltzmann's collisions, their production.
 
     In one dimension half of w is odd (the larger half), in more they have the parities of the
     first polynomials (`closures.reduced_features`).
     """
 
-    def __init__(self, moments: int, dimension: int = 1) -> None:
+    def __init__(self, moments: int, gas: Gas = BGK_GAS) -> None:
         super().__init__()
+        dimension = gas.dimension
         parity = hermite_features(moments, dimension).parity
         odd, even = int((parity < 0).sum()), int((parity > 0).sum())
         self.dimension = dimension
@@ -39,13 +42,21 @@ class Learned(nn.Module):
         degrees = hermite_degrees(moments, dimension)
         order = torch.argsort(parity, stable=True)
         self.dissipation = Dissipation(torch.tensor(degrees)[order])
+        self.production = Production(parity[order]) if gas.collision == "boltzmann" else None
 
     def closure(self) -> MomentClosure | ReducedClosure:
         """The closure of the present parameters (differentiable)."""
         features, dissipation = self.encoder.features(), self.dissipation
         if isinstance(features, SplineFeatures):
             return MomentClosure("entropy", features, DUAL, dissipation=dissipation)
-        return ReducedClosure("entropy", self.dimension, features, DUAL, dissipation=dissipation)
+        return ReducedClosure(
+            "entropy",
+            self.dimension,
+            features,
+            DUAL,
+            dissipation=dissipation,
+            production=self.production,
+        )
 
     @torch.no_grad()
     def order_by_degree(self) -> None:

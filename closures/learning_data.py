@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from closures.gas import Gas, check_gas
 from kinetic.config import SEED_RANGES
 from kinetic.dataset import TrajectorySet, generate, open_dataset
 from kinetic.errors import InvalidInput
@@ -31,14 +32,20 @@ def open_data(
         _make_alike(training, validation)
     held_out = open_dataset(validation, key="train.validation")
     _check(held_out, "validation", "train.validation")
+    if gas_of_data(held_out) != gas_of_data(training):
+        allowed = f"is of {gas_of_data(held_out)}; train.data is of {gas_of_data(training)}"
+        raise InvalidInput("train.validation", validation, allowed)
     return training, held_out
 
 
+def gas_of_data(data: TrajectorySet) -> Gas:
+    """The gas of the trajectories."""
+    return Gas(data.dim, data.configuration["collision"]["name"])
+
+
 def _check(data: TrajectorySet, kind: str, key: str) -> None:
-    """Refuse other dimensions; keep training, validation and test trajectories apart."""
-    dimension = data.configuration["velocity"]["dim"]
-    if dimension != 1:
-        raise InvalidInput(key, data.path, f"has velocity.dim={dimension}; must have 1")
+    """Refuse gases without closures; keep training, validation and test trajectories apart."""
+    check_gas(gas_of_data(data))
     if data.seed_range != kind:
         first, end = SEED_RANGES[kind]
         allowed = f"has {data.seed_range} seeds; must have seeds in [{first}, {end})"

@@ -13,7 +13,7 @@ import math
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -35,8 +35,12 @@ from closures.features import (
     trapezoid,
     unit_maxwellian,
 )
+from closures.gas import BGK_GAS, OPERATORS, Gas, check_gas
 from closures.learned import DUAL
 from closures.maxent import MAXENT, maxent
+from closures.production import Production
+from closures.reduced import ReducedClosure, reduced_invariants
+from closures.reduced_features import ReducedHermiteFeatures, ReducedSplineFeatures, degrees
 from closures.resources import closures_dir
 from closures.splines import SplineBasis
 from closures.start import StartNetwork, from_tensors
@@ -50,12 +54,16 @@ NAMES = ("euler", "navier_stokes", "hermite", *MAXENT, "entropy", *NETWORKS, "mo
 CARRYING = ("hermite", *MAXENT, "entropy")
 """Closures by name that carry moments, as many as they are asked for."""
 
-DEFAULT_MOMENTS = 6
-SHIPPED = (6, 9, 12)
-SCHEMA_VERSION = "1.1"
+DEFAULT_MOMENTS = {1: 6, 2: 9, 3: 9}
+"""By velocity dimension."""
+
+SCHEMA_VERSION = "1.2"
 MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
 DISSIPATION = "dissipation."
 """Begins the names of the tensors of the dissipation."""
+
+PRODUCTION = "production."
+"""Begins the names of the tensors of what Boltzmann's collisions do."""
 
 FAST = "fast."
 """Begins the names of the tensors of the network of `closures.start`; a model may do without."""
@@ -68,13 +76,17 @@ TOLERANCE = 1e-9
 """Largest deviation from orthonormality under Mc, and from parity, accepted in a file."""
 
 
+SHIPPED = {Gas(): (6, 9, 12), Gas(2): (9, 16), Gas(3): (9, 16), Gas(2, "boltzmann"): (9, 16)}
+"""Numbers of moments of the closures `entropy` that are shipped."""
+
+
 @dataclass(frozen=True)
 class ClosureConfig(Options):
     """Which closure: a name, its number of moments, or with ``model`` the directory `path`.
 
-    `moments` is 6 if it is not given, for a model the number that it has; a number that is given
-    must agree with it. Closures that carry no moments do not use it. `fast` asks for the compiled
-    solver of `closures.fast`.
+    `moments` is 6 if it is not given, and 9 in two and three velocity dimensions; for a model it is
+    the number that it has, and a number that is given must agree with it. Closures that carry no
+    moments do not use it. `fast` asks for the compiled solver of `closures.fast`.
     """
 
     PREFIX: ClassVar[str] = "closure"
@@ -94,19 +106,18 @@ class ClosureConfig(Options):
             raise InvalidInput("closure.path", None, "closure=model needs the directory of a model")
         if self.name != "model" and self.path is not None:
             raise InvalidInput("closure.path", self.path, "only closure=model reads a directory")
+
+    def completed(self, dimension: int) -> ClosureConfig:
+        """This one with its number of moments, in a gas of that velocity dimension."""
         if self.name in (*CARRYING, *NETWORKS) and self.moments is None:
-            object.__setattr__(self, "moments", DEFAULT_MOMENTS)
+            return replace(self, moments=DEFAULT_MOMENTS[dimension])
+        return self
 
 
-@dataclass(frozen=True)
-class LearnedClosure(MomentClosure):
-    """A maximum-entropy closure on learned moments, with what its model directory says of it.
+class Documented:
+    """What the model directory of a learned closure says of it."""
 
-    start: where the compiled solver starts the search for theta, if the model has it.
-    """
-
-    manifest: Mapping[str, Any] | None = None
-    start: StartNetwork | None = None
+    manifest: Mapping[str, Any] | None
 
     @property
     def history(self) -> Mapping[str, list[float]] | None:
@@ -119,17 +130,41 @@ class LearnedClosure(MomentClosure):
         return (self.manifest or {}).get("rollout")
 
 
+@dataclass(frozen=True)
+class LearnedClosure(MomentClosure, Documented):
+    """A maximum-entropy closure on learned moments of a gas with one velocity dimension.
+
+    start: where the compiled solver starts the search for theta, if the model has it.
+    """
+
+    manifest: Mapping[str, Any] | None = None
+    start: StartNetwork | None = None
+
+
+@dataclass(frozen=True)
+class LearnedReducedClosure(ReducedClosure, Documented):
+    """A maximum-entropy closure on learned moments, in more dimensions."""
+
+    manifest: Mapping[str, Any] | None = None
+
+
 def load(
-    name: str, moments: int | None = None, path: str | Path | None = None, fast: bool = False
+    name: str,
+    moments: int | None = None,
+    path: str | Path | None = None,
+    fast: bool = False,
+    gas: Gas = BGK_GAS,
 ) -> Closure:
-    """Return a closure by name; see `ClosureConfig` for the arguments.
+    """Return a closure of a gas by name; see `ClosureConfig` for the other arguments.
 
     Raises:
-        InvalidInput: no such closure, or its directory is missing, damaged or of another kind.
+        InvalidInput: no such closure, none of this gas, or its directory is missing, damaged or of
+            another kind.
     """
     check_choice("closure", name, NAMES)
+    check_gas(gas)
     config = ClosureConfig(name, moments, None if path is None else str(path), fast)
-    closure = _load(config, moments)
+    closure = _load(config, gas)
     return _compiled(closure) if fast else closure
 
 
@@ -139,32 +174,53 @@ def _compiled(closure: Closure) -> Closure:
     from closures.fast import FastClosure
 
     if not isinstance(closure, LearnedClosure):
-        allowed = "only entropy and models of it have a compiled solver"
+        allowed = "only entropy and models of it, with velocity.dim=1, have a compiled solver"
         raise InvalidInput("closure.fast", True, allowed)
     return FastClosure.of(closure)
 
 
-def _load(config: ClosureConfig, moments: int | None) -> Closure:
-    name = config.name
+def _load(config: ClosureConfig, gas: Gas) -> Closure:
     if config.path is not None:
-        return _learned(Path(config.path), moments)
+        return _learned(Path(config.path), config.moments, gas)
+    name, count = config.name, config.completed(gas.dimension).moments or 0
     if name in NETWORKS:
         allowed = f"none is shipped; train one (closures train closure={name}), give its directory"
         raise InvalidInput("closure", name, allowed)
     if name == "entropy":
-        if config.moments not in SHIPPED:
-            allowed = "shipped are " + ", ".join(map(str, SHIPPED)) + "; train others"
-            raise InvalidInput("closure.moments", config.moments, allowed)
-        folder = closures_dir() / f"entropy-d1-bgk-k{config.moments}"
-        return read_model(folder, config.moments)
+        return _shipped(gas, count)
+    if gas.dimension > 1:
+        return _reduced(name, count, gas)
     if name == "hermite":
-        features = HermiteFeatures(config.moments or 0)
+        features = HermiteFeatures(count)
         extent, nodes = _interval(features)
         return MomentClosure("hermite", features, None, extent=extent, nodes=nodes)
     if name in MAXENT:
-        count = config.moments or 0
         return maxent(name, count, *_interval(HermiteFeatures(count)))
     return MomentClosure(name, HermiteFeatures(0), None, conductivity=name == "navier_stokes")
+
+
+def _shipped(gas: Gas, moments: int) -> Closure:
+    known = SHIPPED.get(gas, ())
+    if moments not in known:
+        of = "" if gas == BGK_GAS else f" of {gas}"
+        allowed = f"shipped{of} are {', '.join(map(str, known))}; train others"
+        raise InvalidInput("closure.moments", moments, allowed)
+    name = f"entropy-d{gas.dimension}-{gas.collision}-k{moments}"
+    return read_model(closures_dir() / name, moments)
+
+
+def _reduced(name: str, moments: int, gas: Gas) -> Closure:
+    """A closure without learning, in more than one dimension."""
+    if name in MAXENT or (name == "hermite" and gas.collision != "bgk"):
+        allowed = f"there is none of {gas}; choose euler, navier_stokes or entropy"
+        raise InvalidInput("closure", name, allowed)
+    if name == "hermite":
+        extent, nodes = _interval(HermiteFeatures(max(degrees(moments)) - 2))
+        features = ReducedHermiteFeatures(gas.dimension, moments)
+        return ReducedClosure(name, gas.dimension, features, None, extent=extent, nodes=nodes)
+    none = ReducedHermiteFeatures(gas.dimension, 0)
+    conducts = name == "navier_stokes"
+    return ReducedClosure(name, gas.dimension, none, None, conductivity=conducts)
 
 
 def _interval(features: HermiteFeatures) -> tuple[float, int]:
@@ -179,8 +235,8 @@ def _interval(features: HermiteFeatures) -> tuple[float, int]:
     return extent, round(2 * extent * GRAD_NODES_PER_UNIT) + 1
 
 
-def parse(spec: str, moments: int | None = None) -> Closure:
-    """Return the closure of ``NAME``, ``NAME-MOMENTS`` or a model directory.
+def parse(spec: str, moments: int | None = None, gas: Gas = BGK_GAS) -> Closure:
+    """Return the closure of a gas that is named by ``NAME``, ``NAME-MOMENTS`` or a model directory.
 
     ``entropy-MOMENTS-fast`` is ``entropy-MOMENTS`` with its compiled solver.
 
@@ -189,22 +245,33 @@ def parse(spec: str, moments: int | None = None) -> Closure:
     """
     named = [name for name in NAMES if name not in (*NETWORKS, "model")]
     if spec in named:
-        return load(spec, moments)
+        return load(spec, moments, gas=gas)
     matched = re.fullmatch(r"([a-z_]+)-([0-9]{1,4})(-fast)?", spec)
     if matched and matched[1] in (("entropy",) if matched[3] else CARRYING):
-        return load(matched[1], int(matched[2]), fast=bool(matched[3]))
+        return load(matched[1], int(matched[2]), fast=bool(matched[3]), gas=gas)
     if "/" in spec or _is_directory(spec):
-        return _learned(Path(spec))
+        return _learned(Path(spec), None, gas)
     counted = " or ".join(f"{name}-MOMENTS" for name in CARRYING)
     allowed = f"must be one of {', '.join(named)}, {counted}, or a model directory"
     raise InvalidInput("compare.closures", spec, allowed + nearest(spec.partition("-")[0], named))
 
 
-def _learned(folder: Path, moments: int | None = None) -> Closure:
+def _learned(folder: Path, moments: int | None, gas: Gas) -> Closure:
     """The closure in a model directory, of networks or of maximum entropy."""
     from closures.network.files import is_network, read_network
 
-    return read_network(folder, moments) if is_network(folder) else read_model(folder, moments)
+    network = is_network(folder)
+    closure = read_network(folder, moments) if network else read_model(folder, moments)
+    made_for = Gas() if network else gas_of(closure)
+    if made_for != gas:
+        raise InvalidInput("closure", folder, f"is a model of {made_for}; the problem has {gas}")
+    return closure
+
+
+def gas_of(closure: Closure) -> Gas:
+    """The gas that a closure is of: with collisions like BGK's if it does not say others."""
+    manifest = getattr(closure, "manifest", None) or {}
+    return Gas(closure.dimension, manifest.get("collision", "bgk"))
 
 
 def _is_directory(spec: str) -> bool:
@@ -216,7 +283,7 @@ def _is_directory(spec: str) -> bool:
 
 def write_model(
     folder: Path,
-    closure: MomentClosure,
+    closure: MomentClosure | ReducedClosure,
     manifest: Mapping[str, Any],
     start: StartNetwork | None = None,
 ) -> None:
@@ -225,11 +292,14 @@ def write_model(
     The weights go first and the manifest last, by renaming: a directory with a manifest is whole.
     """
     features, dissipation = closure.features, closure.dissipation
-    if not isinstance(features, SplineFeatures) or dissipation is None:
+    if not isinstance(features, SplineFeatures | ReducedSplineFeatures) or dissipation is None:
         raise ValueError("only closures of splines with a dissipation have files")
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {"coefficients": features.coefficients.detach(), "parity": features.parity}
     tensors |= {f"{DISSIPATION}{name}": value for name, value in dissipation.state_dict().items()}
+    production = getattr(closure, "production", None)
+    if production is not None:
+        tensors |= {f"{PRODUCTION}{name}": value for name, value in production.state_dict().items()}
     if start is not None:
         tensors |= {f"{FAST}{name}": value for name, value in start.state_dict().items()}
     whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
@@ -237,8 +307,9 @@ def write_model(
     kind = {
         "schema_version": SCHEMA_VERSION,
         "closure": "entropy",
-        "dimension": 1,
-        "moments": features.coefficients.shape[1],
+        "dimension": closure.dimension,
+        "collision": "bgk" if production is None else "boltzmann",
+        "moments": closure.moments,
         "basis": {"extent": features.basis.extent, "intervals": features.basis.intervals},
     }
     document = json.dumps(kind | dict(manifest), indent=1, allow_nan=False) + "\n"
@@ -251,25 +322,30 @@ def _replace(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
-def read_model(folder: Path, moments: int | None = None) -> LearnedClosure:
+def read_model(folder: Path, moments: int | None = None) -> Closure:
     """Read and check a model directory.
 
     Raises:
         InvalidInput: it is missing, damaged, of another kind, or has other than `moments` moments.
     """
     manifest = _read_manifest(folder)
-    count = manifest["moments"]
+    count, dimension = manifest["moments"], manifest["dimension"]
     if moments is not None and count != moments:
         allowed = f"the model in {folder} has {count}; leave it out or give {count}"
         raise InvalidInput("closure.moments", moments, allowed)
     basis = SplineBasis(float(manifest["basis"]["extent"]), manifest["basis"]["intervals"])
     tensors = _read_weights(folder)
-    features = _features(folder, tensors, basis, count)
-    dissipation = _dissipation(folder, tensors, count)
-    start = _start(folder, tensors, features.parity)
-    return LearnedClosure(
-        "entropy", features, DUAL, dissipation=dissipation, manifest=manifest, start=start
-    )
+    features = _features(folder, tensors, basis, count, dimension)
+    learned: dict[str, Any] = {
+        "dissipation": _dissipation(folder, tensors, count),
+        "manifest": manifest,
+    }
+    if isinstance(features, SplineFeatures):
+        start = _start(folder, tensors, features.parity)
+        return LearnedClosure("entropy", features, DUAL, start=start, **learned)
+    if manifest["collision"] == "boltzmann":
+        learned["production"] = _production(folder, tensors, features.parity)
+    return LearnedReducedClosure("entropy", dimension, features, DUAL, **learned)
 
 
 def _refuse(folder: Path, why: str) -> InvalidInput:
@@ -306,11 +382,14 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise _refuse(folder, f"{MANIFEST} is not JSON") from None
     if not isinstance(manifest, dict):
         raise _refuse(folder, f"{MANIFEST} does not hold an object")
-    expected = {"schema_version": SCHEMA_VERSION, "closure": "entropy", "dimension": 1}
+    expected = {"schema_version": SCHEMA_VERSION, "closure": "entropy"}
     for key, value in expected.items():
         if manifest.get(key) != value:
             found = repr(manifest.get(key))[:40]
             raise _refuse(folder, f"{MANIFEST} has {key} {found}, not {value!r}")
+    made_for = (manifest.get("dimension"), manifest.get("collision"))
+    if made_for not in [(D, name) for name, dims in OPERATORS.items() for D in dims]:
+        raise _refuse(folder, f"{MANIFEST} has no valid dimension and collision")
     if not _numbers_allowed(manifest):
         raise _refuse(folder, f"{MANIFEST} has no valid basis and moments")
     if not all(_history_allowed(manifest.get(name)) for name in ("history", "rollout")):
@@ -362,6 +441,18 @@ def _dissipation(folder: Path, tensors: Mapping[str, Tensor], count: int) -> Dis
     return dissipation
 
 
+def _production(folder: Path, tensors: Mapping[str, Tensor], parity: Tensor) -> Production:
+    production = Production(parity).requires_grad_(False)
+    own = production.state_dict()
+    given = {name: tensors.get(PRODUCTION + name, torch.zeros(0)) for name in own}
+    if any(given[name].shape != value.shape for name, value in own.items()):
+        raise _refuse(folder, f"{WEIGHTS} has collisions of the wrong shapes")
+    if not all(_is_real(t) and bool(torch.isfinite(t).all()) for t in given.values()):
+        raise _refuse(folder, f"{WEIGHTS} has collisions that do not hold real numbers")
+    production.load_state_dict(given)
+    return production
+
+
 def _start(folder: Path, tensors: Mapping[str, Tensor], parity: Tensor) -> StartNetwork | None:
     given = {n.removeprefix(FAST): t for n, t in tensors.items() if n.startswith(FAST)}
     try:
@@ -371,15 +462,17 @@ def _start(folder: Path, tensors: Mapping[str, Tensor], parity: Tensor) -> Start
 
 
 def _features(
-    folder: Path, tensors: Mapping[str, Tensor], basis: SplineBasis, count: int
-) -> SplineFeatures:
+    folder: Path, tensors: Mapping[str, Tensor], basis: SplineBasis, count: int, dimension: int
+) -> SplineFeatures | ReducedSplineFeatures:
     coefficients, parity = tensors["coefficients"], tensors["parity"]
-    if coefficients.shape != (basis.size, count) or parity.shape != (count,):
+    shape = (basis.size, count) if dimension == 1 else (2, basis.size, count)
+    if coefficients.shape != shape or parity.shape != (count,):
         raise _refuse(folder, f"{WEIGHTS} has the wrong shapes")
     if not (_is_real(coefficients) and _is_real(parity)):
         raise _refuse(folder, f"{WEIGHTS} does not hold real numbers")
-    features = SplineFeatures(basis, coefficients.double(), parity.double())
-    if not _orthonormal(features):
+    kind = SplineFeatures if dimension == 1 else ReducedSplineFeatures
+    features = kind(basis, coefficients.double(), parity.double())
+    if not _orthonormal(features, dimension):
         raise _refuse(folder, f"{WEIGHTS} holds functions that are not orthonormal or no parity")
     return features
 
@@ -388,15 +481,18 @@ def _is_real(tensor: Tensor) -> bool:
     return tensor.dtype in (torch.float32, torch.float64)
 
 
-def _orthonormal(features: SplineFeatures) -> bool:
+def _orthonormal(features: SplineFeatures | ReducedSplineFeatures, dimension: int) -> bool:
     """Whether w and the invariants are orthonormal under Mc and w has its parity; not for NaN."""
     c, h = trapezoid(EXTENT, NODES)
-    w = features.matrix(c)
-    phi = torch.cat((invariants(c), w), dim=1)
-    gram = phi.T @ ((unit_maxwellian(c) * h)[:, None] * w)
+    w, known = features.matrix(c), invariants(c)
+    if dimension > 1:
+        known = reduced_invariants(c, dimension)
+    phi = torch.cat((known, w), dim=-1)
+    gram = phi.transpose(-1, -2) @ ((unit_maxwellian(c) * h)[:, None] * w)
+    gram = gram if dimension == 1 else gram.sum(0)
     defects = (
         gram - torch.eye(len(gram))[:, INVARIANTS:],
         features.parity.abs() - 1.0,
-        w.flip(0) - features.parity * w,
+        w.flip(-2) - features.parity * w,
     )
     return all(bool(defect.abs().max() < TOLERANCE) for defect in defects)

@@ -62,7 +62,7 @@ def _local_frame(gh: Array, v: Array, c: Array, dimension: int) -> tuple[Array, 
     u = (g @ v) * dv / rho
     T = (((g @ v**2) + h.sum(1)) * dv / rho - u**2) / dimension
     floor = SMALLEST * g.max(1, keepdims=True)
-    tail = g <= floor
+    tail = (g <= floor) | (h <= floor)
     # Where nothing is left the gas is taken to be isotropic.
     logs = np.log(np.where(tail, floor, g)), np.log(np.where(tail, d * T[:, None] * floor, h))
     nodes = u[:, None] + np.sqrt(T)[:, None] * c

@@ -14,13 +14,14 @@ from torch import Tensor
 from closures.batch import Batch, Task
 from closures.closure import Closure, Frame
 from closures.finite_volume import Scheme
+from closures.gas import Gas, check_gas, frequency
 from closures.library import ClosureConfig, load
 from closures.memory import keep_freed_memory
 from closures.restart import MomentState, read_state, sign
 from kinetic.collisions import BGK
-from kinetic.config import Physics, SchemeConfig, SolveConfig
+from kinetic.config import SchemeConfig, SolveConfig
 from kinetic.errors import InvalidInput, NonPhysicalState
-from kinetic.problems import State, problem
+from kinetic.problems import Array, InitialState, State, problem
 from kinetic.progress import ProgressBar
 from kinetic.velocity import VelocityGrid
 
@@ -37,21 +38,9 @@ class ClosureSolveConfig(SolveConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_available(self)
-
-
-def check_available(config: Physics) -> None:
-    """Refuse what the kinetic solver knows and closures do not yet.
-
-    Raises:
-        InvalidInput: more than one velocity dimension, or another operator than BGK.
-    """
-    if config.velocity.dim != 1:
-        allowed = "not available yet for closures; use velocity.dim=1"
-        raise InvalidInput("velocity.dim", config.velocity.dim, allowed)
-    if config.collision.name != "bgk":
-        allowed = "not available yet for closures; use collision=bgk"
-        raise InvalidInput("collision.name", config.collision.name, allowed)
+        check_gas(Gas.of(self))
+        dimension = self.velocity.dim
+        object.__setattr__(self, "closure", self.closure.completed(dimension))
 
 
 def solve(**config: Any) -> xr.Dataset:
@@ -78,28 +67,38 @@ def solve(**config: Any) -> xr.Dataset:
 def run(config: ClosureSolveConfig, progress: bool = False) -> xr.Dataset:
     """Solve the problem of a configuration; see `solve`."""
     chosen = config.closure
-    closure = load(chosen.name, chosen.moments, chosen.path, chosen.fast)
+    closure = load(chosen.name, chosen.moments, chosen.path, chosen.fast, Gas.of(config))
     state = _initial_state(config, closure)
     if not config.time.end > state.time:
         raise InvalidInput("time.end", config.time.end, f"must be after the start, {state.time:g}")
     boundary = config.boundary or state.boundary
     config = replace(config, cells=len(state.x), boundary=boundary)
-    grid = VelocityGrid(config.velocity.points, config.velocity.extent)
+    grid = _grid(config)
     (result,) = run_batch(
         closure,
         [state],
         end=config.time.end,
         snapshots=config.time.snapshots,
-        collision=BGK(config.collision.frequency, config.collision.omega),
+        collision=frequency(config.collision),
         boundary=boundary,
         scheme=config.scheme,
-        velocity=grid if config.output.distribution else None,
+        velocity=grid,
         configuration=config.to_mapping(),
         progress=progress,
     )
     if isinstance(result, NonPhysicalState):
         raise result
     return result
+
+
+def _grid(config: ClosureSolveConfig) -> VelocityGrid | None:
+    """Where f_hat is stored, if it is."""
+    if not config.output.distribution:
+        return None
+    if config.velocity.dim > 1:
+        allowed = "closures store f_hat with velocity.dim=1 only"
+        raise InvalidInput("output.distribution", True, allowed)
+    return VelocityGrid(config.velocity.points, config.velocity.extent)
 
 
 def _initial_state(config: ClosureSolveConfig, closure: Closure) -> State | MomentState:
@@ -170,6 +169,14 @@ def initial_moments(closure: Closure, state: State | MomentState) -> tuple[Tenso
     if dimension == 1:
         f = torch.as_tensor(state.distribution(v.numpy()))
     else:
-        f = torch.as_tensor(state.reduced(v.numpy(), dimension)).movedim(-1, 0)
+        f = torch.as_tensor(_reduced(state, v.numpy(), dimension)).movedim(-1, 0)
     m = closure.encode(frame, v, f * width * (closure.c[1] - closure.c[0]))
     return U, frame.rho[:, None] * m
+
+
+def _reduced(state: State, v: Array, dimension: int) -> Array:
+    """(g, h) of an initial state, (cells, n, 2)."""
+    if not isinstance(state, InitialState):
+        allowed = "closures start from a distribution with velocity.dim=1 only"
+        raise InvalidInput("problem.path", "a solution", allowed)
+    return state.reduced(v, dimension)

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -22,15 +22,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from closures.closure import MomentClosure
+from closures.collision_samples import CollisionSamples, read_collisions
 from closures.distil import distil
+from closures.features import INVARIANTS
 from closures.finite_volume import Failure
+from closures.gas import Gas
 from closures.learned import BASIS, Learned
-from closures.learning_data import open_data
+from closures.learning_data import gas_of_data, open_data
 from closures.library import ClosureConfig, write_model
 from closures.memory import keep_freed_memory
 from closures.objective import POWER, Objective
+from closures.production import relative_error
+from closures.reduced_features import ReducedSplineFeatures
 from closures.samples import Samples, read_samples
-from closures.stages import History, Run
+from closures.stages import History, Run, Stage
 from closures.unrolling import Windows, read_windows, rollout_error
 from kinetic.dataset import TrajectorySet
 from kinetic.errors import InvalidInput, NonPhysicalState
@@ -38,7 +44,7 @@ from kinetic.options import Options, integer, optional, positive, text
 from kinetic.output import package_version
 from kinetic.progress import ProgressBar
 
-CHECK_EVERY = {"moments": 100, "rollout": 5}
+CHECK_EVERY = {"moments": 100, "collisions": 100, "rollout": 5}
 """Steps between two looks at the validation set, each of which leaves a checkpoint."""
 
 WINDOWS = 400
@@ -49,6 +55,9 @@ SHORTEST, LONGEST = 0.2, 0.5
 
 MOMENT_RATE = 0.02
 """Learning rate of w in `rollout`, as a fraction of that of the dissipation."""
+
+COLLISION_RATE, COLLISION_SHARE = 3e-3, 10
+"""Learning rate of the production, and how many samples there are for each of its."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ class TrainConfig(Options):
         super().__post_init__()
         if self.closure.name != "entropy":
             raise InvalidInput("closure", self.closure.name, "only entropy is trained")
-        if self.closure.moments is None or self.closure.moments < 2:
+        if self.closure.moments is not None and self.closure.moments < 2:
             allowed = "must be 2 or more, odd and even ones"
             raise InvalidInput("closure.moments", self.closure.moments, allowed)
 
@@ -130,22 +139,33 @@ def train(
     folder = Path(folder)
     data, validation = open_data(str(config.train.data), config.train.validation, folder)
     key = _fingerprint(config, data, validation)
-    learned = Learned(config.closure.moments or 0)
-    run = Run(learned, (Moments(config.train), Rollout(config.train)), folder, key)
+    gas = gas_of_data(data)
+    config = replace(config, closure=config.closure.completed(gas.dimension))
+    learned = Learned(config.closure.moments or 0, gas)
+    run = Run(learned, _stages(config.train, gas), folder, key)
     keep_freed_memory()
     with ProgressBar(progress, "training") as bar:
         run.learn(data, validation, bar)
     with torch.no_grad():
         closure = learned.requires_grad_(False).closure()
-    fast = distil(closure, data, config.train.seed)
-    manifest = {
+    manifest: dict[str, Any] = {
         "training": {"configuration": config.recipe(), "data": data.configuration},
         "history": run.histories["moments"],
         "rollout": run.histories["rollout"],
-        "fast": fast.measured,
     }
-    write_model(folder / "model", closure, manifest, fast.network)
+    start = None
+    if isinstance(closure, MomentClosure):
+        fast = distil(closure, data, config.train.seed)
+        manifest["fast"], start = fast.measured, fast.network
+    write_model(folder / "model", closure, manifest, start)
     return Trained(folder / "model", run.histories)
+
+
+def _stages(options: TrainOptions, gas: Gas) -> tuple[Stage[Learned], ...]:
+    """The stages of training in their order."""
+    if gas.collision == "boltzmann":
+        return Moments(options), Collisions(options), Rollout(options)
+    return Moments(options), Rollout(options)
 
 
 def _fingerprint(config: TrainConfig, *data: TrajectorySet) -> str:
@@ -190,6 +210,52 @@ class Moments:
         return bool(values) and len(values) > self.options.patience + values.index(min(values))
 
 
+class Collisions:
+    """The stage that learns what Boltzmann's collisions do to the moments."""
+
+    name = "collisions"
+    samples: CollisionSamples
+    held_out: CollisionSamples
+
+    def __init__(self, options: TrainOptions) -> None:
+        self.options, self.steps = options, options.steps
+        self.check_every = CHECK_EVERY[self.name]
+
+    def rates(self, learned: Learned) -> list[tuple[nn.Module, float]]:
+        assert learned.production is not None
+        return [(learned.production, COLLISION_RATE)]
+
+    def begin(self, learned: Learned) -> None:
+        learned.order_by_degree()
+
+    def read(self, data: TrajectorySet, validation: TrajectorySet) -> None:
+        count, seed = self.options.samples // COLLISION_SHARE, self.options.seed
+        self.samples = read_collisions(data, BASIS, count, seed)
+        self.held_out = read_collisions(validation, BASIS, count // 10, seed)
+
+    def loss(self, learned: Learned, step: int) -> Tensor:
+        rng = np.random.default_rng([self.options.seed, step])
+        rows = rng.integers(len(self.samples), size=self.options.batch)
+        return self._error(learned, self.samples.take(torch.as_tensor(rows)))
+
+    def validate(self, learned: Learned) -> float:
+        return float(self._error(learned, self.held_out))
+
+    def stalled(self, history: History) -> bool:
+        return False
+
+    @staticmethod
+    def _error(learned: Learned, samples: CollisionSamples) -> Tensor:
+        closure = learned.closure()
+        assert learned.production is not None
+        assert isinstance(closure.features, ReducedSplineFeatures)
+        with torch.no_grad():
+            table = closure.features.table
+            m, R = samples.averages @ table, samples.rates @ table
+            theta, _ = closure.decode(m, m[:, 0])
+        return relative_error(learned.production, m, theta[:, INVARIANTS:], R)
+
+
 class Rollout:
     """The stage that adjusts w and its dissipation through the solver."""
 
@@ -203,10 +269,12 @@ class Rollout:
 
     def rates(self, learned: Learned) -> list[tuple[nn.Module, float]]:
         rate = self.options.update_rate
-        return [(learned.encoder, MOMENT_RATE * rate), (learned.dissipation, rate)]
+        slow = [learned.encoder] + ([learned.production] if learned.production else [])
+        return [*((part, MOMENT_RATE * rate) for part in slow), (learned.dissipation, rate)]
 
     def begin(self, learned: Learned) -> None:
-        learned.order_by_degree()
+        if learned.production is None:
+            learned.order_by_degree()
 
     def read(self, data: TrajectorySet, validation: TrajectorySet) -> None:
         self.windows = read_windows(data, BASIS, WINDOWS)

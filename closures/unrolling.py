@@ -25,12 +25,14 @@ from torch.utils.checkpoint import checkpoint
 from closures.closure import Closure, MomentClosure
 from closures.features import SplineFeatures
 from closures.finite_volume import Scheme, State
+from closures.gas import frequency
 from closures.reduced import ReducedClosure
 from closures.reduced_features import ReducedSplineFeatures
 from closures.samples import basis_averages
 from closures.solvers import Solver, solver_of
 from closures.splines import SplineBasis
 from kinetic.collisions import BGK
+from kinetic.config import CollisionConfig
 from kinetic.dataset import TrajectorySet
 
 Array = NDArray[np.float64]
@@ -108,7 +110,7 @@ def collect_windows(
         torch.stack(knudsen),
         starts,
         time,
-        BGK(recipe["collision"]["frequency"], recipe["collision"]["omega"]),
+        frequency(CollisionConfig.from_mapping(recipe["collision"])),
         recipe["boundary"] or "periodic",
         Scheme(**recipe["scheme"], nodes=NODES),
     )

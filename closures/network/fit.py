@@ -48,7 +48,7 @@ class NetworkTrainConfig(Options):
     def architecture(self) -> Architecture:
         """What is trained."""
         frame, features = VARIANTS[self.closure.name]
-        return Architecture(frame, features, self.closure.moments or 0)
+        return Architecture(frame, features, self.closure.completed(1).moments or 0)
 
     def recipe(self) -> dict[str, Any]:
         """The configuration without the places of files, which change nothing."""

@@ -1,0 +1,87 @@
+"""What Boltzmann's collisions do to distributions of a data set: labels of `closures.production`.
+
+    R_k = int w_k(c) Q(f) dv / rho^2,    c = (v-u)/sqrt(T)        (Maxwell molecules, dimensionless)
+
+As w will be splines, the sums of their basis over Q are all that is needed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from closures.reduced_samples import reduce, reduced_averages
+from closures.samples import EXTENT, NODES
+from closures.splines import SplineBasis
+from kinetic.boltzmann import boltzmann_operator
+from kinetic.dataset import TrajectorySet
+
+Array = NDArray[np.float64]
+
+FINER = 4
+"""Q is interpolated to nodes so many times as dense, as those of f do not resolve w."""
+
+
+@dataclass(frozen=True)
+class CollisionSamples:
+    """n samples: averages of the basis over f, and sums of it over Q(f)/rho^2, (n, 2 J) each."""
+
+    averages: Tensor
+    rates: Tensor
+
+    def __len__(self) -> int:
+        return len(self.averages)
+
+    def take(self, rows: Tensor) -> CollisionSamples:
+        """The samples `rows`."""
+        return CollisionSamples(self.averages[rows], self.rates[rows])
+
+
+def read_collisions(
+    data: TrajectorySet, basis: SplineBasis, most: int, seed: int
+) -> CollisionSamples:
+    """Evaluate the collision operator of a data set of D = 2 on `most` of its distributions."""
+    v = np.asarray(data[0].v)
+    angles = data.configuration["collision"]["angles"]
+    operator = boltzmann_operator(len(v), float(-v[0]), angles)
+    each = max(1, most // len(data))
+    averages, rates = [], []
+    for index in range(len(data)):
+        stored = np.asarray(data[index].distribution)
+        stored = stored.reshape(-1, *stored.shape[2:])
+        rng = np.random.default_rng([seed, index])
+        rows = np.sort(rng.choice(len(stored), min(each, len(stored)), replace=False))
+        f = stored[rows].astype(np.float64)
+        gh = reduce(f, v, data.dim)
+        averages.append(reduced_averages(gh, v, basis, data.dim, EXTENT, NODES)[0])
+        rates.append(_sums(reduce(operator(f), v, data.dim), gh, v, basis, data.dim))
+    return CollisionSamples(torch.cat(averages), torch.cat(rates))
+
+
+def _sums(q: Array, gh: Array, v: Array, basis: SplineBasis, dimension: int) -> Tensor:
+    """Sums of the basis and of it times s over Q of reduced parts q (2, n, N), per rho^2."""
+    dv, (g, h), d = v[1] - v[0], gh, dimension - 1
+    rho = g.sum(1) * dv
+    u = (g @ v) * dv / rho
+    T = ((g @ v**2 + h.sum(1)) * dv / rho - u**2) / dimension
+    fine, finer = _interpolated(q, v)
+    c = torch.as_tensor((finer - u[:, None]) / np.sqrt(T)[:, None])
+    weight = (dv / FINER) / rho[:, None] ** 2
+    along = torch.as_tensor(fine[0] * weight)
+    across = torch.as_tensor(fine[1] * weight / T[:, None])
+    s = (across - d * along) / math.sqrt(2 * d)
+    return torch.cat((basis.integrate(c, along), basis.integrate(c, s)), dim=1)
+
+
+def _interpolated(q: Array, v: Array) -> tuple[Array, Array]:
+    """q (2, n, N), which is periodic, on FINER N nodes, and these."""
+    N = len(v)
+    modes = np.fft.rfft(q, axis=-1)
+    modes[..., N // 2] *= 0.5
+    fine = np.fft.irfft(modes, FINER * N, axis=-1) * FINER
+    return fine, v[0] + (v[1] - v[0]) / FINER * np.arange(FINER * N)

@@ -1,0 +1,50 @@
+"""The gases that closures are of: velocity dimension and collision operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kinetic.collisions import BGK
+from kinetic.config import CollisionConfig, Physics
+from kinetic.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Gas:
+    """What a closure is of: the dimension of velocities, and a key of `OPERATORS`."""
+
+    dimension: int = 1
+    collision: str = "bgk"
+
+    @classmethod
+    def of(cls, physics: Physics) -> Gas:
+        """The gas of a configuration."""
+        return cls(physics.velocity.dim, physics.collision.name)
+
+    def __str__(self) -> str:
+        return f"velocity.dim={self.dimension} collision={self.collision}"
+
+
+BGK_GAS = Gas()
+
+OPERATORS = {"bgk": (1, 2, 3), "boltzmann": (2,)}
+"""Collision operators that closures know, and in which dimensions."""
+
+
+def check_gas(gas: Gas) -> None:
+    """Refuse a gas that the kinetic solver knows and closures do not.
+
+    Raises:
+        InvalidInput: of its collision operator.
+    """
+    if gas.dimension not in OPERATORS.get(gas.collision, ()):
+        known = "; ".join(f"{name} with velocity.dim={dims}" for name, dims in OPERATORS.items())
+        allowed = f"closures of velocity.dim={gas.dimension} do not know it; they know {known}"
+        raise InvalidInput("collision", gas.collision, allowed)
+
+
+def frequency(collision: CollisionConfig) -> BGK:
+    """nu(rho, T) of an operator; that of Maxwell molecules is rho."""
+    if collision.name == "boltzmann":
+        return BGK("density")
+    return BGK(collision.frequency, collision.omega)

@@ -1,0 +1,72 @@
+"""What Boltzmann's collisions do to the moments, learned with the H-theorem built in.
+
+    d_t W = (rho/eps) rho R(m),      R = -A(m) theta_w,      A = L L^T        (Maxwell molecules)
+
+theta_w are the coefficients of w in log f_hat, so the entropy production of f_hat is
+rho^2/eps theta_w.A theta_w >= 0 whatever A is, and R = 0 in equilibrium, where theta_w = 0. A mixes
+w of one parity only and does not change when m is reflected, so a reflected gas has the reflected
+R. L is a constant, found by the linear response, plus a small network of m.
+
+Labels are the collision operator's own (`closures.collision_samples`). They are learned relative to
+their size, as nearly equilibrium and far from it both matter.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+WIDTH = 32
+"""Of the hidden layers."""
+
+FLOOR = 1e-4
+"""An R below which it need not be right relative to itself."""
+
+
+class Production(nn.Module):
+    """A (M, K, K) of moments m (M, K), symmetric and positive semidefinite.
+
+    Args:
+        parity: of w, (K,).
+    """
+
+    parity: Tensor
+    places: Tensor
+
+    def __init__(self, parity: Tensor) -> None:
+        super().__init__()
+        K = len(parity)
+        same = parity[:, None] == parity
+        places = torch.nonzero(torch.tril(same)).T
+        self.register_buffer("parity", parity.double(), persistent=False)
+        self.register_buffer("places", places, persistent=False)
+        start = (places[0] == places[1]).double() * math.sqrt(0.5)
+        self.constant = nn.Parameter(start)
+        self.first = nn.Linear(K, WIDTH, dtype=torch.float64)
+        self.second = nn.Linear(WIDTH, WIDTH, dtype=torch.float64)
+        self.last = nn.Linear(WIDTH, places.shape[1], dtype=torch.float64)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, m: Tensor) -> Tensor:
+        """A of m."""
+        entries = self.constant + self._even(m) - self._even(torch.zeros_like(m[:1]))
+        K = len(self.parity)
+        L = m.new_zeros((len(m), K, K))
+        L[:, self.places[0], self.places[1]] = entries
+        return L @ L.transpose(1, 2)
+
+    def _even(self, m: Tensor) -> Tensor:
+        return 0.5 * (self._perceptron(m) + self._perceptron(self.parity * m))
+
+    def _perceptron(self, m: Tensor) -> Tensor:
+        out: Tensor = self.last(torch.tanh(self.second(torch.tanh(self.first(m)))))
+        return out
+
+
+def relative_error(production: Production, m: Tensor, theta: Tensor, R: Tensor) -> Tensor:
+    """Mean of |R + A theta|^2 / (|R|^2 + FLOOR^2) over samples (n, K)."""
+    predicted = -(production(m) @ theta[:, :, None])[:, :, 0]
+    return (((predicted - R) ** 2).sum(1) / ((R**2).sum(1) + FLOOR**2)).mean()
