@@ -27,6 +27,7 @@ SIAM J. Sci. Comput. 28 (2006) 1029.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -131,23 +132,29 @@ class BoltzmannOperator:
         """
         self._check(f)
         xp = _namespace(f)
-        tables = self._tables_for(xp, f)
-        if xp is np:
-            return self._in_blocks(f, tables)
-        return _evaluate(xp.fft, f, tables, self.even)
+        modes, *sides = self._tables_for(xp, f)
+        if xp is not np:
+            return _conserving(_spectral_sum(xp.fft, f, modes, self.even), *sides)
+        return self._in_blocks(
+            f, lambda block: _conserving(_spectral_sum(scipy.fft, block, modes, self.even), *sides)
+        )
 
-    def conserve(self, change: Array) -> None:
-        """Subtract from rows (cells, N^2), in place, their projection on the invariants."""
-        change -= (change @ self._invariants) @ self._invariants.T
+    def spectral_sum(self, f: Array) -> Array:
+        """Return Q(f) as the spectral sum has it, for arrays of NumPy as in `__call__`.
 
-    def _in_blocks(self, f: Array, tables: Tables) -> Array:
+        To conserve mass, momentum and energy, subtract its projection on `invariants`.
+        """
+        modes = self._tables_for(np, f)[0]
+        return self._in_blocks(f, lambda block: _spectral_sum(scipy.fft, block, modes, self.even))
+
+    def _in_blocks(self, f: Array, evaluate: Callable[[Array], Array]) -> Array:
         Q = np.empty(f.shape, f.dtype)
         size = self.cells_in_block(f)
         firsts = range(0, f.shape[0], size)
 
         def fill(first: int) -> None:
             block = slice(first, first + size)
-            Q[block] = _evaluate(scipy.fft, f[block], tables, self.even)
+            Q[block] = evaluate(f[block])
 
         workers = min(scipy.fft.get_workers(), len(firsts))
         if workers > 1:
@@ -177,7 +184,7 @@ class BoltzmannOperator:
             # Complex, since NumPy would convert real factors of complex numbers at every product.
             dtype = getattr(xp, COMPLEX[_precision(f)])
             modes = xp.asarray(self._modes, dtype=dtype, device=f.device)
-            sides = (self._invariants, np.ascontiguousarray(self._invariants.T))
+            sides = (self.invariants, np.ascontiguousarray(self.invariants.T))
             constants = (xp.asarray(side, dtype=f.dtype, device=f.device) for side in sides)
             self._tables[key] = (modes, *constants)
         return self._tables[key]
@@ -206,31 +213,32 @@ class BoltzmannOperator:
         return np.concatenate([first[:products], second[:products], beta])
 
     @cached_property
-    def _invariants(self) -> Array:
+    def invariants(self) -> Array:
         """Orthonormal basis of (1, v_1, v_2, |v|^2) on the nodes, shape (N^2, 4)."""
         v1, v2 = (v.ravel() / self.axis.extent for v in self.velocities)
         return np.linalg.qr(np.stack([np.ones_like(v1), v1, v2, v1**2 + v2**2], axis=-1))[0]
 
 
-def _evaluate(fft: Any, f: Any, tables: Tables, even: bool) -> Any:
-    """Return Q of f (cells, N, N): gain minus loss, less their projection on the invariants.
+def _spectral_sum(fft: Any, f: Any, modes: Any, even: bool) -> Any:
+    """Return gain minus loss of f (cells, N, N).
 
     Args:
         fft: module with the transforms of the library of f.
         f: distributions.
-        tables: a_theta and beta as complex numbers, shape (n + 1, N, N/2 + 1); the invariants,
-            orthonormal, shape (N^2, 4); and the same transposed.
+        modes: a_theta and beta as complex numbers, shape (n + 1, N, N/2 + 1).
         even: whether each product stands also for its mirror image in v_2.
     """
-    modes, invariants, transposed = tables
     spectrum, half = fft.rfft2(f), modes.shape[0] // 2
     Q = -f * fft.irfft2(spectrum * modes[-1])
     if even:
         Q *= 0.5
     for p in range(half):
         Q += fft.irfft2(spectrum * modes[p]) * fft.irfft2(spectrum * modes[p + half])
-    if even:
-        Q = Q + _mirrored(Q)
+    return Q + _mirrored(Q) if even else Q
+
+
+def _conserving(Q: Any, invariants: Any, transposed: Any) -> Any:
+    """Return Q (cells, N, N) less its projection on the invariants, shape (N^2, 4), orthonormal."""
     rows = Q.reshape((-1, invariants.shape[0]))
     return (rows - (rows @ invariants) @ transposed).reshape(Q.shape)
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
+from numba import njit
 
 from kinetic.boltzmann import boltzmann_operator
 from kinetic.collisions import BGK
@@ -60,9 +61,9 @@ class Boltzmann:
         if grid.dim != 2:
             raise InvalidInput("velocity.dim", grid.dim, "collision=boltzmann needs velocity.dim=2")
         Q = boltzmann_operator(grid.points, grid.extent, self.angles, even=True)
+        invariants = np.ascontiguousarray(Q.invariants.T)
         relaxation = BGK("density").relaxation(grid, knudsen / tableau.penalty)
-        rate = (1.0 / knudsen)[:, None]
-        penalty = np.empty((len(knudsen), grid.columns))
+        rate, M = 1.0 / knudsen, np.empty((len(knudsen), grid.columns))
 
         def add(f: Array, slope: Array, time: float) -> None:
             """Add [Q(f) - beta (M[f] - f)] / eps to `slope`, both of shape (cells, columns).
@@ -70,17 +71,39 @@ class Boltzmann:
             Raises:
                 NonPhysicalState: a cell has no Maxwellian; it names `time`.
             """
-            beta = tableau.penalty * grid.volume * f.sum(axis=1, keepdims=True)
-            np.copyto(penalty, f)
-            relaxation(penalty, np.inf, 0.0, time)
-            np.subtract(penalty, f, out=penalty)
-            np.multiply(penalty, beta, out=penalty)
+            np.copyto(M, f)
+            relaxation(M, np.inf, 0.0, time)
             with scipy.fft.set_workers(self.threads):
-                change = Q(f.reshape(-1, *grid.shape)).reshape(f.shape)
-            change -= penalty
-            # Both together, for the round-off of M - f is not small beside what remains of them.
-            Q.conserve(change)
-            change *= rate
-            slope += change
+                collisions = Q.spectral_sum(f.reshape(-1, *grid.shape)).reshape(f.shape)
+            add_difference(slope, collisions, M, f, tableau.penalty * grid.volume, rate, invariants)
 
         return relaxation, add
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def add_difference(slope, Q, M, f, penalty, rate, invariants):  # type: ignore[no-untyped-def]
+    """Add rate (d - P d), d = Q - penalty sum_k f_k (M - f), to the rows of `slope`.
+
+    P projects on the rows of `invariants` (4, columns), which are orthonormal. It is applied to the
+    whole of d, for the round-off of M - f is not small beside what remains of both. All other
+    arguments have shape (cells, columns), but `rate` has (cells,). A product of matrices would do
+    the same, with threads of its own that compete with the others.
+    """
+    d = np.empty(f.shape[1])
+    for cell in range(f.shape[0]):
+        density = 0.0
+        for k in range(d.size):
+            density += f[cell, k]
+        beta = penalty * density
+        for k in range(d.size):
+            d[k] = Q[cell, k] - beta * (M[cell, k] - f[cell, k])
+        p0 = p1 = p2 = p3 = 0.0
+        for k in range(d.size):
+            p0 += d[k] * invariants[0, k]
+            p1 += d[k] * invariants[1, k]
+            p2 += d[k] * invariants[2, k]
+            p3 += d[k] * invariants[3, k]
+        for k in range(d.size):
+            along = p0 * invariants[0, k] + p1 * invariants[1, k]
+            across = p2 * invariants[2, k] + p3 * invariants[3, k]
+            slope[cell, k] += rate[cell] * (d[k] - (along + across))

@@ -120,7 +120,8 @@ def warm_up(scheme: Scheme, dim: int = 1) -> None:
     """Compile the kernels of a scheme, or load them from their cache, by one small step."""
     grid, space = VelocityGrid(16, 5.0, dim), SpaceGrid(8)
     f0 = discrete_maxwellian(np.tile(conserved(1.0, 0.0, 1.0, dim), (space.cells, 1)), grid)
-    solver = Solver(grid, space, np.ones(space.cells), scheme=scheme)
+    collision = Boltzmann(angles=4) if dim == 2 else BGK()  # takes the kernels of all
+    solver = Solver(grid, space, np.ones(space.cells), collision, scheme=scheme)
     for _ in solver.evolve(f0, end=1e-6, snapshots=2):
         pass
 
