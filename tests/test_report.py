@@ -18,6 +18,7 @@ from closures import comparison
 from closures.comparison import compare
 from closures.library import LearnedClosure, parse
 from closures.metrics import FIELDS
+from closures.network.closure import Architecture, NetworkClosure, Networks
 from closures.outcomes import REFERENCE, Case, Comparison, Outcome, overall
 from closures.report.figures import (
     decade_medians,
@@ -27,7 +28,7 @@ from closures.report.figures import (
     whole_decades,
 )
 from closures.report.hierarchy import hierarchies, hierarchy_figure
-from closures.report.page import labels, showcases
+from closures.report.page import labels, learned_sections, showcases
 from closures.report.profiles import profiles
 from closures.report.reconstruction import reconstruct, samples
 from closures.report.style import PALETTE, Drawing, blank, looks, settings
@@ -295,11 +296,27 @@ def test_every_closure_has_one_colour_and_no_two_share_a_line() -> None:
 def test_labels_tell_closures_apart() -> None:
     closures = {spec: parse("hermite", 3) for spec in ("a/model", "b/model", "c/other", "hermite")}
     assert labels(closures) == {
-        "a/model": "a/model",
-        "b/model": "b/model",
+        "a/model": "a/model, K = 3",
+        "b/model": "b/model, K = 3",
         "c/other": "other, K = 3",
         "hermite": "Hermite, K = 3",
     }
+
+
+def test_labels_that_two_directories_do_not_tell_apart_are_whole() -> None:
+    closures = {spec: parse("hermite", 3) for spec in ("a/k/model", "b/k/model")}
+    assert labels(closures) == {spec: spec for spec in closures}
+
+
+def test_networks_have_figures_of_moments_fluxes_and_rollout() -> None:
+    networks = Networks(Architecture(moments=4, encoder=8, decoder=8, flux=8))
+    network = NetworkClosure(networks, 5.0, {"history": HISTORY, "rollout": HISTORY})
+    closures = {"models/a": network, "hermite-3": parse("hermite-3")}
+    with settings():
+        found = learned_sections(closures, looks(labels(closures)))
+        drawings = [drawing for section in found for drawing in section.drawings]
+    assert [drawing.name for drawing in drawings] == ["moments-models-a", "fluxes", "rollout"]
+    assert sum(axis.get_visible() for axis in drawings[0].figure.axes) == 4
 
 
 def test_medians_are_taken_in_each_decade() -> None:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from torch import Tensor
 
 from closures.library import LearnedClosure
 from closures.metrics import FIELDS, Array
+from closures.network.closure import NetworkClosure
 from closures.outcomes import Comparison, Outcome
 from closures.report.style import SYMBOLS, Drawing, Look, blank, legend, outer_labels
 
@@ -22,9 +24,14 @@ STAGES = {
         "The loss while the moments were learned: a mean of the share of the information on f "
         "beyond the Maxwellian that the reconstruction loses, KL(f ‖ f̂)/KL(f ‖ M).",
     ),
+    "fluxes": (
+        "Training of the fluxes",
+        "The loss while the fluxes of a closure of networks were learned: their squared error, "
+        "relative to the deviation of the moments from equilibrium.",
+    ),
     "rollout": (
         "Training through the solver",
-        "The error of the closed equations while moments and dissipation were adjusted: mean over "
+        "The error of the closed equations while what is learned of them was adjusted: mean over "
         "trajectories, fields and times; in training over windows that grow, in validation over "
         "whole trajectories.",
     ),
@@ -151,18 +158,14 @@ def _mark_failures(axis: Axes, x: Array, look: Look, row: int) -> None:
 
 
 def features_figure(name: str, closure: Any, look: Look) -> Drawing:
-    """Draw the learned functions w(c) of a closure, odd ones above even ones."""
+    """Draw the functions w(c) of a closure, odd ones above even ones if they have parity."""
     c = np.linspace(-REACH, REACH, 481)
-    with torch.no_grad():
-        w = closure.features.matrix(torch.as_tensor(c)).numpy()
-    parity = closure.features.parity.numpy()
-    kinds = [(label, w[:, parity == sign]) for label, sign in (("odd", -1), ("even", 1))]
-    kinds = [(label, values) for label, values in kinds if values.shape[1]]
+    kinds = _functions(closure, torch.as_tensor(c))
     columns = max(values.shape[1] for _, values in kinds)
     size = (2.1 * columns + 0.7, 1.9 * len(kinds) + 0.7)
     figure, axes = blank(len(kinds), columns, size, sharex=True, sharey=True)
     for panels, (label, values) in zip(axes, kinds, strict=True):
-        panels[0].set_ylabel(f"$w(c)$, {label}")
+        panels[0].set_ylabel(label)
         for k, axis in enumerate(panels):
             _draw_feature(axis, c, values[:, k : k + 1], look)
     shown = max(float(np.abs(values[np.abs(c) <= CORE]).max()) for _, values in kinds)
@@ -174,6 +177,15 @@ def features_figure(name: str, closure: Any, look: Look) -> Drawing:
         f"the panels does so beyond |c| = {CORE:g}, where there is hardly any gas."
     )
     return Drawing(f"moments-{name}", f"Moments of {look.label}", caption, figure)
+
+
+def _functions(closure: Any, c: Tensor) -> list[tuple[str, Array]]:
+    """Labels and values of the functions w at c, those of one label a row of panels."""
+    if isinstance(closure, NetworkClosure):
+        return [("$w(c)$", closure.networks.moments(c).detach().numpy())]
+    w, parity = closure.features.matrix(c).detach().numpy(), closure.features.parity.numpy()
+    kinds = [("$w(c)$, odd", w[:, parity == -1]), ("$w(c)$, even", w[:, parity == 1])]
+    return [(label, values) for label, values in kinds if values.shape[1]]
 
 
 def _draw_feature(axis: Axes, c: Array, values: Array, look: Look) -> None:

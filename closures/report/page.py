@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from closures.closure import Closure
 from closures.library import LearnedClosure
+from closures.network.closure import NetworkClosure
 from closures.outcomes import REFERENCE, Comparison, Outcome, versions
 from closures.report.figures import (
     dissipation_figure,
@@ -73,14 +74,26 @@ def write_report(comparison: Comparison) -> Path:
 
 
 def labels(closures: Mapping[str, Closure]) -> dict[str, str]:
-    """Return a label for each closure; those that would share one keep their names as given."""
-    short = {spec: _label(spec, closure.moments) for spec, closure in closures.items()}
+    """Return a label for each closure, with as much of its directory as tells it from others.
+
+    Those that would still share one keep their names as given.
+    """
+    short: dict[str, str] = {}
+    for parts in (1, 2):
+        often = Counter(short.values())
+        short |= {
+            spec: _label(spec, closure.moments, parts)
+            for spec, closure in closures.items()
+            if often[short.get(spec, "")] != 1
+        }
     often = Counter(short.values())
     return {spec: spec if often[name] > 1 else name for spec, name in short.items()}
 
 
-def _label(spec: str, moments: int) -> str:
-    name = Path(spec).name if "/" in spec else TITLES.get(spec.partition("-")[0], spec)
+def _label(spec: str, moments: int, parts: int) -> str:
+    name = TITLES.get(spec.partition("-")[0], spec)
+    if "/" in spec:
+        name = "/".join(Path(spec).parts[-parts:])
     return f"{name}, K = {moments}" if moments else name
 
 
@@ -98,24 +111,29 @@ def sections(comparison: Comparison, appearance: Mapping[str, Look]) -> Iterator
         one for show in showcases(comparison) for one in _case(show, comparison, appearance)
     ]
     yield Section("cases", "Profiles and distributions", text, drawings)
-    learned = {
-        spec: closure
-        for spec, closure in comparison.closures.items()
-        if isinstance(closure, LearnedClosure)
-    }
+    yield from learned_sections(comparison.closures, appearance)
+
+
+def learned_sections(
+    closures: Mapping[str, Closure], appearance: Mapping[str, Look]
+) -> Iterator[Section]:
+    """Yield what was learned of the closures, and how; of networks their moments and fluxes."""
+    maxent = {spec: one for spec, one in closures.items() if isinstance(one, LearnedClosure)}
+    networks = {spec: one for spec, one in closures.items() if isinstance(one, NetworkClosure)}
+    learned: dict[str, Any] = maxent | networks
     text = "What the learned closures carry besides density, momentum and energy."
     drawings = [
         features_figure(_slug(spec), one, appearance[spec]) for spec, one in learned.items()
     ]
     drawings += [
-        dissipation_figure(_slug(spec), one, appearance[spec]) for spec, one in learned.items()
+        dissipation_figure(_slug(spec), one, appearance[spec]) for spec, one in maxent.items()
     ]
     yield Section("moments", "Learned moments", text, drawings)
     text = "How the learned closures were trained."
-    stages = {"training": "history", "rollout": "rollout"}
     curves = {
-        name: {spec: found for spec, one in learned.items() if (found := getattr(one, kept))}
-        for name, kept in stages.items()
+        "training": {spec: one.history for spec, one in maxent.items() if one.history},
+        "fluxes": {spec: one.history for spec, one in networks.items() if one.history},
+        "rollout": {spec: one.rollout for spec, one in learned.items() if one.rollout},
     }
     drawings = [training_figure(name, each, appearance) for name, each in curves.items() if each]
     yield Section("training", "Training", text, drawings)
