@@ -21,6 +21,7 @@ from kinetic.lazy import lazy_names
 if TYPE_CHECKING:
     from kinetic import exact as exact
     from kinetic.boltzmann import boltzmann_operator as boltzmann_operator
+    from kinetic.boltzmann3d import boltzmann_operator_3d as boltzmann_operator_3d
     from kinetic.collisions import BGK as BGK
     from kinetic.config import SolveConfig as SolveConfig
     from kinetic.dataset import generate as generate
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "BGK": "kinetic.collisions",
     "boltzmann_operator": "kinetic.boltzmann",
+    "boltzmann_operator_3d": "kinetic.boltzmann3d",
     "SolveConfig": "kinetic.config",
     "generate": "kinetic.dataset",
     "open_dataset": "kinetic.trajectories",
