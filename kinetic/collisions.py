@@ -58,14 +58,14 @@ class Collision(Protocol):
     def keeps_positive(self) -> bool: ...
 
     def parts(
-        self, grid: VelocityGrid, knudsen: Array, tableau: ImexTableau
+        self, grid: VelocityGrid, knudsen: Array, tableau: ImexTableau, dt: float
     ) -> tuple[Relaxation, Explicit | None]:
         """Return the implicit step, and the explicit part if there is one.
 
         Args:
             grid: velocity grid.
             knudsen: eps, shape (cells,).
-            tableau: the method that they are for.
+            tableau, dt: the method and the step that they are for.
         """
         ...
 
@@ -137,7 +137,7 @@ class BGK:
         return relax
 
     def parts(
-        self, grid: VelocityGrid, knudsen: Array, tableau: ImexTableau
+        self, grid: VelocityGrid, knudsen: Array, tableau: ImexTableau, dt: float
     ) -> tuple[Relaxation, None]:
         """Return the implicit step, which is all."""
         return self.relaxation(grid, knudsen), None

@@ -46,8 +46,9 @@ class ImexTableau:
         explicit: A~, strictly lower triangular, shape (s, s) with a zero first row.
         implicit: A, lower triangular, shape (s, s) with zero first row and column, else a_ii > 0.
         correction: alpha of the final relaxation of Hu, Shu & Zhang by alpha (dt nu / eps)^2.
-        penalty: least share of the loss rate, and some more, that must be implicit for collisions
-            with the rest explicit to be stable at any dt / eps; see `kinetic.penalised`.
+        penalty: P and z_0 of the rate P z / (z + z_0), z = dt / eps, of the implicit part of
+            collisions that are otherwise explicit, as a share of the loss rate; enough for them to
+            be stable at any z, see `kinetic.penalised`.
 
     Raises:
         ValueError: shapes or zeros are wrong or an order condition up to `order` fails.
@@ -58,7 +59,7 @@ class ImexTableau:
     explicit: Rows
     implicit: Rows
     correction: float = 0.0
-    penalty: float = 1.0
+    penalty: tuple[float, float] = (2.5, 2.0)
 
     def __post_init__(self) -> None:
         explicit, implicit = self.matrices
@@ -101,6 +102,11 @@ class ImexTableau:
     def transported(self) -> tuple[bool, ...]:
         """Whether a later stage uses L of the stage."""
         return tuple(bool(np.any(column)) for column in self.matrices[0].T)
+
+    def penalty_at(self, z: Array) -> Array:
+        """Return P z / (z + z_0)."""
+        most, half = self.penalty
+        return most * z / (z + half)
 
     @property
     def positivity(self) -> float:
@@ -169,7 +175,7 @@ def _hsz2() -> ImexTableau:
     explicit = ((0, 0, 0, 0), (0, 0, 0, 0), (0, e21, 0, 0), (0, e31, e32, 0))
     implicit = ((0, 0, 0, 0), (0, a11, 0, 0), (0, a21, a22, 0), (0, a31, a32, a33))
     correction = a31 * a11 + a32 * (a21 + a22) + a33 - 0.5
-    return ImexTableau("hsz2", 2, explicit, implicit, correction, penalty=0.35)
+    return ImexTableau("hsz2", 2, explicit, implicit, correction, penalty=(1.5, 5.0))
 
 
 def _ars222() -> ImexTableau:
@@ -204,7 +210,7 @@ ARS443 = ImexTableau(
         (0, -1 / 2, 1 / 2, 1 / 2, 0),
         (0, 3 / 2, -3 / 2, 1 / 2, 1 / 2),
     ),
-    penalty=0.65,
+    penalty=(1.0, 2.0),
 )
 TABLEAUX: Mapping[str, ImexTableau] = MappingProxyType(
     {tableau.name: tableau for tableau in (HSZ2, ARS222, ARS443)}

@@ -147,7 +147,7 @@ class Solver:
         forward = dt / (tableau.positivity or 1.0)
         transport = Transport(self.grid, self.space, self.boundary, self.scheme.limiter, forward)
         knudsen = np.ascontiguousarray(self.knudsen)
-        relaxation, explicit = self.collision.parts(self.grid, knudsen, tableau)
+        relaxation, explicit = self.collision.parts(self.grid, knudsen, tableau, dt)
         shape = self.space.cells, self.grid.columns
         return ImexStepper(tableau, transport, relaxation, shape, explicit)
 

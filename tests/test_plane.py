@@ -223,3 +223,29 @@ def test_a_gas_that_moves_across_x_is_refused(tmp_path: Path) -> None:
     path = str(write_solution(solution, tmp_path / "solution.zarr"))
     with pytest.raises(InvalidInput, match="must be even in v2"):
         read_problem(path)
+
+
+@pytest.mark.parametrize("time", ["hsz2", "ars222"])
+def test_steps_follow_the_transport_alone_for_every_knudsen_number(time: str) -> None:
+    grid, cells, operator = VelocityGrid(32, 7.5, 2), 20, Boltzmann(4)
+    f0 = problem("wave", seed=4, cells=cells).on_grid(grid)
+
+    def momentum(scheme: Scheme, eps: float) -> Array:
+        run = Solver(grid, SpaceGrid(cells), np.full(cells, eps), operator, scheme=scheme)
+        *_, last = run.evolve(f0, end=0.05, snapshots=2)
+        return moments_of(last.f, grid)[:, 1]
+
+    for eps in (1.0, 1e-2, 1e-3, 1e-4, 1e-6):
+        exact = momentum(Scheme("ars443", cfl=0.1), eps)
+        error = np.linalg.norm(momentum(Scheme(time), eps) - exact) / np.linalg.norm(exact)
+        assert error < 0.02, f"eps={eps:g}"
+
+
+@pytest.mark.parametrize("time", ["hsz2", "ars222", "ars443"])
+def test_cold_gas_on_a_coarse_grid_is_stable_as_eps_vanishes(time: str) -> None:
+    grid, cells = VelocityGrid(24, 6.4, 2), 40
+    state = problem("wave", seed=4, cells=cells, knudsen=1e-7)
+    run = Solver(grid, SpaceGrid(cells), state.knudsen, Boltzmann(4), scheme=Scheme(time))
+    *_, last = run.evolve(state.on_grid(grid), end=0.05, snapshots=2)
+    M = discrete_maxwellian(moments_of(last.f, grid), grid)
+    assert np.abs(last.f - M).max() < 2e-3 * M.max()
