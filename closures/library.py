@@ -2,25 +2,18 @@
 
 A model directory holds ``model.json`` (what it is, how it was trained) and ``weights.safetensors``
 (the spline coefficients of its w, orthonormalised: there is no other normalisation to apply; its
-dissipation; and the network of `closures.start`, if it was distilled).
-Nothing in it is executed, and nothing larger than `MAX_BYTES` is read.
+dissipation; and the network of `closures.start`, if it was distilled); see `closures.model_files`.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from closures.closure import Closure, MomentClosure
@@ -38,6 +31,15 @@ from closures.features import (
 from closures.gas import BGK_GAS, OPERATORS, Gas, check_gas
 from closures.learned import DUAL
 from closures.maxent import MAXENT, maxent
+from closures.model_files import (
+    MANIFEST,
+    WEIGHTS,
+    kind_of,
+    read_manifest,
+    read_weights,
+    refuse,
+    write_files,
+)
 from closures.production import Production
 from closures.reduced import ReducedClosure, reduced_invariants
 from closures.reduced_features import ReducedHermiteFeatures, ReducedSplineFeatures, degrees
@@ -58,7 +60,6 @@ DEFAULT_MOMENTS = {1: 6, 2: 9, 3: 9}
 """By velocity dimension."""
 
 SCHEMA_VERSION = "1.2"
-MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
 DISSIPATION = "dissipation."
 """Begins the names of the tensors of the dissipation."""
 
@@ -68,7 +69,6 @@ PRODUCTION = "production."
 FAST = "fast."
 """Begins the names of the tensors of the network of `closures.start`; a model may do without."""
 
-MAX_BYTES = 16 * 2**20
 MAX_MOMENTS = 24
 MAX_INTERVALS, MAX_EXTENT = 1024, 64
 GRAD_TAIL, GRAD_NODES_PER_UNIT = 1e-11, 4
@@ -258,9 +258,9 @@ def parse(spec: str, moments: int | None = None, gas: Gas = BGK_GAS) -> Closure:
 
 def _learned(folder: Path, moments: int | None, gas: Gas) -> Closure:
     """The closure in a model directory, of networks or of maximum entropy."""
-    from closures.network.files import is_network, read_network
+    from closures.network.files import read_network
 
-    network = is_network(folder)
+    network = kind_of(folder) == "network"
     closure = read_network(folder, moments) if network else read_model(folder, moments)
     made_for = Gas() if network else gas_of(closure)
     if made_for != gas:
@@ -302,8 +302,6 @@ def write_model(
         tensors |= {f"{PRODUCTION}{name}": value for name, value in production.state_dict().items()}
     if start is not None:
         tensors |= {f"{FAST}{name}": value for name, value in start.state_dict().items()}
-    whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    _replace(folder / WEIGHTS, save_tensors(whole))
     kind = {
         "schema_version": SCHEMA_VERSION,
         "closure": "entropy",
@@ -312,14 +310,7 @@ def write_model(
         "moments": closure.moments,
         "basis": {"extent": features.basis.extent, "intervals": features.basis.intervals},
     }
-    document = json.dumps(kind | dict(manifest), indent=1, allow_nan=False) + "\n"
-    _replace(folder / MANIFEST, document.encode())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_files(folder, tensors, kind | dict(manifest))
 
 
 def read_model(folder: Path, moments: int | None = None) -> Closure:
@@ -348,52 +339,14 @@ def read_model(folder: Path, moments: int | None = None) -> Closure:
     return LearnedReducedClosure("entropy", dimension, features, DUAL, **learned)
 
 
-def _refuse(folder: Path, why: str) -> InvalidInput:
-    return InvalidInput("closure", folder, f"{why}; must be a directory written by closures train")
-
-
-def _read(folder: Path, name: str) -> bytes:
-    """The content of a file of a model directory, if it is an ordinary file of moderate size."""
-    path = folder / name
-    try:
-        special = not stat.S_ISREG(path.stat().st_mode)
-        content = b"" if special else _head(path)
-    except OSError as error:
-        raise _refuse(folder, f"{name} cannot be read ({error.strerror})") from None
-    except ValueError:
-        raise _refuse(folder, "is not a path") from None
-    if special:
-        raise _refuse(folder, f"{name} is not a file")
-    if len(content) > MAX_BYTES:
-        raise _refuse(folder, f"{name} is larger than {MAX_BYTES} bytes")
-    return content
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
-
-
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    content = _read(folder, MANIFEST)
-    try:
-        manifest = json.loads(content)
-    except (ValueError, RecursionError):
-        raise _refuse(folder, f"{MANIFEST} is not JSON") from None
-    if not isinstance(manifest, dict):
-        raise _refuse(folder, f"{MANIFEST} does not hold an object")
     expected = {"schema_version": SCHEMA_VERSION, "closure": "entropy"}
-    for key, value in expected.items():
-        if manifest.get(key) != value:
-            found = repr(manifest.get(key))[:40]
-            raise _refuse(folder, f"{MANIFEST} has {key} {found}, not {value!r}")
+    manifest = read_manifest(folder, expected)
     made_for = (manifest.get("dimension"), manifest.get("collision"))
     if made_for not in [(D, name) for name, dims in OPERATORS.items() for D in dims]:
-        raise _refuse(folder, f"{MANIFEST} has no valid dimension and collision")
+        raise refuse(folder, f"{MANIFEST} has no valid dimension and collision")
     if not _numbers_allowed(manifest):
-        raise _refuse(folder, f"{MANIFEST} has no valid basis and moments")
-    if not all(_history_allowed(manifest.get(name)) for name in ("history", "rollout")):
-        raise _refuse(folder, f"{MANIFEST} has a history that is not curves of numbers")
+        raise refuse(folder, f"{MANIFEST} has no valid basis and moments")
     return manifest
 
 
@@ -407,25 +360,10 @@ def _numbers_allowed(manifest: Mapping[str, Any]) -> bool:
     return whole and isinstance(extent, int | float) and 1 <= extent <= MAX_EXTENT
 
 
-def _history_allowed(history: Any) -> bool:
-    """Whether it is absent, or lists of finite numbers of one length by name."""
-    if history is None:
-        return True
-    if not isinstance(history, dict) or not all(isinstance(c, list) for c in history.values()):
-        return False
-    numbers = [n for curve in history.values() for n in curve]
-    finite = all(type(n) in (int, float) and math.isfinite(n) for n in numbers)
-    return finite and len({len(curve) for curve in history.values()}) <= 1
-
-
 def _read_weights(folder: Path) -> dict[str, Tensor]:
-    content = _read(folder, WEIGHTS)
-    try:
-        tensors = load_tensors(content)
-    except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError):
-        raise _refuse(folder, f"{WEIGHTS} is damaged") from None
+    tensors = read_weights(folder)
     if not {"coefficients", "parity"} <= set(tensors):
-        raise _refuse(folder, f"{WEIGHTS} is damaged")
+        raise refuse(folder, f"{WEIGHTS} is damaged")
     return tensors
 
 
@@ -434,9 +372,9 @@ def _dissipation(folder: Path, tensors: Mapping[str, Tensor], count: int) -> Dis
     own = dissipation.state_dict()
     given = {name: tensors.get(DISSIPATION + name, torch.zeros(0)) for name in own}
     if any(given[name].shape != value.shape for name, value in own.items()):
-        raise _refuse(folder, f"{WEIGHTS} has a dissipation of the wrong shapes")
+        raise refuse(folder, f"{WEIGHTS} has a dissipation of the wrong shapes")
     if not all(_is_real(t) and bool(torch.isfinite(t).all()) for t in given.values()):
-        raise _refuse(folder, f"{WEIGHTS} has a dissipation that does not hold real numbers")
+        raise refuse(folder, f"{WEIGHTS} has a dissipation that does not hold real numbers")
     dissipation.load_state_dict(given)
     return dissipation
 
@@ -446,9 +384,9 @@ def _production(folder: Path, tensors: Mapping[str, Tensor], parity: Tensor) -> 
     own = production.state_dict()
     given = {name: tensors.get(PRODUCTION + name, torch.zeros(0)) for name in own}
     if any(given[name].shape != value.shape for name, value in own.items()):
-        raise _refuse(folder, f"{WEIGHTS} has collisions of the wrong shapes")
+        raise refuse(folder, f"{WEIGHTS} has collisions of the wrong shapes")
     if not all(_is_real(t) and bool(torch.isfinite(t).all()) for t in given.values()):
-        raise _refuse(folder, f"{WEIGHTS} has collisions that do not hold real numbers")
+        raise refuse(folder, f"{WEIGHTS} has collisions that do not hold real numbers")
     production.load_state_dict(given)
     return production
 
@@ -458,7 +396,7 @@ def _start(folder: Path, tensors: Mapping[str, Tensor], parity: Tensor) -> Start
     try:
         return from_tensors(parity, given) if given else None
     except ValueError as error:
-        raise _refuse(folder, f"{WEIGHTS} has a network of the fast path {error}") from None
+        raise refuse(folder, f"{WEIGHTS} has a network of the fast path {error}") from None
 
 
 def _features(
@@ -467,13 +405,13 @@ def _features(
     coefficients, parity = tensors["coefficients"], tensors["parity"]
     shape = (basis.size, count) if dimension == 1 else (2, basis.size, count)
     if coefficients.shape != shape or parity.shape != (count,):
-        raise _refuse(folder, f"{WEIGHTS} has the wrong shapes")
+        raise refuse(folder, f"{WEIGHTS} has the wrong shapes")
     if not (_is_real(coefficients) and _is_real(parity)):
-        raise _refuse(folder, f"{WEIGHTS} does not hold real numbers")
+        raise refuse(folder, f"{WEIGHTS} does not hold real numbers")
     kind = SplineFeatures if dimension == 1 else ReducedSplineFeatures
     features = kind(basis, coefficients.double(), parity.double())
     if not _orthonormal(features, dimension):
-        raise _refuse(folder, f"{WEIGHTS} holds functions that are not orthonormal or no parity")
+        raise refuse(folder, f"{WEIGHTS} holds functions that are not orthonormal or no parity")
     return features
 
 

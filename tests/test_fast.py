@@ -20,7 +20,8 @@ from closures.distil import compare, distil, distil_model, fit
 from closures.fast import CompiledVolume, FastClosure
 from closures.finite_volume import Failure, FiniteVolume, Scheme
 from closures.learned import Learned
-from closures.library import MANIFEST, WEIGHTS, load, parse, read_model, write_model
+from closures.library import load, parse, read_model, write_model
+from closures.model_files import MANIFEST, WEIGHTS
 from closures.solution import initial_moments, run_batch
 from closures.solvers import solver_of
 from closures.start import StartNetwork

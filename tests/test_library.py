@@ -13,21 +13,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from closures.learned import Learned
 from closures.gas import Gas
+from closures.learned import Learned
 from closures.library import (
-    MANIFEST,
-    MAX_BYTES,
     MAX_MOMENTS,
     NAMES,
     SHIPPED,
-    WEIGHTS,
     ClosureConfig,
     load,
     parse,
     read_model,
     write_model,
 )
+from closures.model_files import MANIFEST, MAX_BYTES, WEIGHTS
 from closures.resources import closures_dir
 from kinetic.errors import InvalidInput
 

@@ -1,12 +1,11 @@
 """Model directories of the closure: ``model.json`` and ``weights.safetensors``.
 
-They are read with the same care as those of `closures.library`: nothing is executed, sizes are
-bounded, shapes are those that the manifest's architecture implies, and every number is finite.
+They are read with the care of `closures.model_files`; shapes are those that the manifest's
+architecture implies, and every number is finite.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,20 +13,16 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from closures.library import (
+from closures.library import MAX_MOMENTS, NETWORKS
+from closures.model_files import (
     MANIFEST,
-    MAX_MOMENTS,
-    NETWORKS,
     WEIGHTS,
-    _history_allowed,
-    _read,
-    _refuse,
-    _replace,
+    read_manifest,
+    read_weights,
+    refuse,
+    write_files,
 )
 from closures.network.closure import Architecture, NetworkClosure, Networks
 from closures.network.moments import FRAMES
@@ -54,13 +49,7 @@ MAX_SPEED = 1e3
 def write_network(
     folder: Path, networks: Networks, speeds: Mapping[str, float], manifest: Mapping[str, Any]
 ) -> None:
-    """Write a model directory; `manifest` says how it was made.
-
-    The weights go first and the manifest last, by renaming: a directory with a manifest is whole.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    whole = {n: t.detach().cpu().contiguous() for n, t in networks.state_dict().items()}
-    _replace(folder / WEIGHTS, save_tensors(whole))
+    """Write a model directory; `manifest` says how it was made."""
     kind = networks.kind
     what = {
         "schema_version": SCHEMA_VERSION,
@@ -72,17 +61,7 @@ def write_network(
         "widths": {name: getattr(kind, name) for name in WIDTHS},
         "speeds": dict(speeds),
     }
-    document = json.dumps(what | dict(manifest), indent=1, allow_nan=False) + "\n"
-    _replace(folder / MANIFEST, document.encode())
-
-
-def is_network(folder: Path) -> bool:
-    """Whether `folder` has a manifest that says it holds a closure of networks."""
-    try:
-        manifest = json.loads(_read(folder, MANIFEST))
-    except (InvalidInput, ValueError, RecursionError):
-        return False
-    return isinstance(manifest, dict) and manifest.get("closure") == "network"
+    write_files(folder, networks.state_dict(), what | dict(manifest))
 
 
 def read_network(folder: Path, moments: int | None = None) -> NetworkClosure:
@@ -105,25 +84,12 @@ def read_network(folder: Path, moments: int | None = None) -> NetworkClosure:
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(_read(folder, MANIFEST))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, InvalidInput):
-            raise
-        raise _refuse(folder, f"{MANIFEST} is not JSON") from None
-    if not isinstance(manifest, dict):
-        raise _refuse(folder, f"{MANIFEST} does not hold an object")
     expected = {"schema_version": SCHEMA_VERSION, "closure": "network", "dimension": 1}
-    for key, value in expected.items():
-        if manifest.get(key) != value:
-            found = repr(manifest.get(key))[:40]
-            raise _refuse(folder, f"{MANIFEST} has {key} {found}, not {value!r}")
+    manifest = read_manifest(folder, expected)
     if not _architecture_allowed(manifest):
-        raise _refuse(folder, f"{MANIFEST} has no valid architecture")
+        raise refuse(folder, f"{MANIFEST} has no valid architecture")
     if not 1.0 <= _speed(manifest) <= MAX_SPEED:  # also false for NaN
-        raise _refuse(folder, f"{MANIFEST} has no valid speed")
-    if not all(_history_allowed(manifest.get(name)) for name in ("history", "rollout")):
-        raise _refuse(folder, f"{MANIFEST} has a history that is not curves of numbers")
+        raise refuse(folder, f"{MANIFEST} has no valid speed")
     return manifest
 
 
@@ -145,17 +111,14 @@ def _speed(manifest: Mapping[str, Any]) -> float:
 
 
 def _read_weights(folder: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    try:
-        tensors: dict[str, Tensor] = load_tensors(_read(folder, WEIGHTS))
-    except (SafetensorError, KeyError, RuntimeError, TypeError):
-        raise _refuse(folder, f"{WEIGHTS} is damaged") from None
+    tensors = read_weights(folder)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     if shapes != {name: tensor.shape for name, tensor in expected.items()}:
-        raise _refuse(folder, f"{WEIGHTS} has the wrong shapes")
+        raise refuse(folder, f"{WEIGHTS} has the wrong shapes")
     if not all(t.dtype == torch.float64 and torch.isfinite(t).all() for t in tensors.values()):
-        raise _refuse(folder, f"{WEIGHTS} does not hold real numbers")
+        raise refuse(folder, f"{WEIGHTS} does not hold real numbers")
     if not all((t > 0.0).all() for name, t in tensors.items() if name.endswith(".scale")):
-        raise _refuse(folder, f"{WEIGHTS} has a scale that is not positive")
+        raise refuse(folder, f"{WEIGHTS} has a scale that is not positive")
     return tensors
 
 
@@ -166,4 +129,4 @@ def _check_functions(folder: Path, closure: NetworkClosure) -> None:
     except RuntimeError:  # of the Cholesky decomposition
         independent = False
     if not independent:
-        raise _refuse(folder, f"{WEIGHTS} holds functions that are not independent")
+        raise refuse(folder, f"{WEIGHTS} holds functions that are not independent")

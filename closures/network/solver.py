@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from closures.closure import Closure, Frame
-from closures.finite_volume import Failure, Scheme, State
+from closures.finite_volume import Failure, Scheme, State, physical
 from closures.limiters import LIMITERS
 from closures.network.closure import NetworkClosure
 from kinetic.collisions import BGK
@@ -123,7 +123,7 @@ class NetworkSolver:
         """
         theta, found = self._network.decode(m, self.knudsen.flatten(), start)
         state = State(U, m, theta)
-        frame = _physical(state.frame)
+        frame = physical(state.frame)
         if not found.all():
             raise Failure(torch.nonzero(~found)[:, 0], frame, "the moments are not finite")
         return state
@@ -167,7 +167,7 @@ class NetworkSolver:
             if b != 0.0 and stage.faces is not None:
                 r = (b / self.dx) * dt[:, None, None]
                 U = U - (r * stage.faces.flux.diff(dim=1)).flatten(0, 1)
-        to = _physical(Frame.of(U))
+        to = physical(Frame.of(U))
         W = torch.zeros_like(stages[0].state.m)
         for a, b, stage in used:
             if a != 0.0:
@@ -262,13 +262,3 @@ def half_range_flux(frame: Frame, sign: float) -> Tensor:
     mass, momentum = u * P + Q, (u * u + T) * P + u * Q
     energy = 0.5 * (u * (u * u + 3.0 * T) * P + (u * u + 2.0 * T) * Q)
     return rho[:, None] * torch.stack((mass, momentum, energy), dim=1)
-
-
-def _physical(frame: Frame) -> Frame:
-    """Raise `Failure` unless rho > 0, T > 0 and all is finite."""
-    finite = torch.isfinite(frame.rho) & torch.isfinite(frame.u) & torch.isfinite(frame.T)
-    good = (frame.rho > 0) & (frame.T > 0) & finite
-    if not good.all():
-        cells = torch.nonzero(~good)[:, 0]
-        raise Failure(cells, frame, "density or temperature is not positive")
-    return frame

@@ -1,0 +1,132 @@
+"""Files of a model directory: ``model.json``, the manifest, and ``weights.safetensors``.
+
+They may come from strangers: nothing is executed, nothing larger than `MAX_BYTES` is read, and what
+is not as it must be is refused in one line. What the numbers mean is known to `closures.library`
+and `closures.network.files`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from kinetic.errors import InvalidInput
+
+MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
+MAX_BYTES = 16 * 2**20
+CURVES = ("history", "rollout")
+"""Training curves that a manifest may hold."""
+
+
+def write_files(folder: Path, tensors: Mapping[str, Tensor], manifest: Mapping[str, Any]) -> None:
+    """Write a model directory.
+
+    The weights go first and the manifest last, by renaming: a directory with a manifest is whole.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    _replace(folder / WEIGHTS, save_tensors(whole))
+    document = json.dumps(dict(manifest), indent=1, allow_nan=False) + "\n"
+    _replace(folder / MANIFEST, document.encode())
+
+
+def read_manifest(folder: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a manifest that says what is `expected` of it, and whose curves are curves.
+
+    Raises:
+        InvalidInput: it is missing, damaged or another.
+    """
+    manifest = _read_object(folder)
+    for key, value in expected.items():
+        if manifest.get(key) != value:
+            found = repr(manifest.get(key))[:40]
+            raise refuse(folder, f"{MANIFEST} has {key} {found}, not {value!r}")
+    if not all(_is_history(manifest.get(name)) for name in CURVES):
+        raise refuse(folder, f"{MANIFEST} has a history that is not curves of numbers")
+    return manifest
+
+
+def kind_of(folder: Path) -> Any:
+    """Return what a manifest says it is the closure of, None if there is no manifest."""
+    try:
+        return _read_object(folder).get("closure")
+    except InvalidInput:
+        return None
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Read the tensors by name.
+
+    Raises:
+        InvalidInput: the file is missing or damaged.
+    """
+    content = _read(folder, WEIGHTS)
+    try:
+        tensors: dict[str, Tensor] = load_tensors(content)
+    except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError):
+        raise refuse(folder, f"{WEIGHTS} is damaged") from None
+    return tensors
+
+
+def refuse(folder: Path, why: str) -> InvalidInput:
+    """Return the error that says why a model directory is not accepted."""
+    return InvalidInput("closure", folder, f"{why}; must be a directory written by closures train")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def _read_object(folder: Path) -> dict[str, Any]:
+    content = _read(folder, MANIFEST)
+    try:
+        manifest = json.loads(content)
+    except (ValueError, RecursionError):
+        raise refuse(folder, f"{MANIFEST} is not JSON") from None
+    if not isinstance(manifest, dict):
+        raise refuse(folder, f"{MANIFEST} does not hold an object")
+    return manifest
+
+
+def _read(folder: Path, name: str) -> bytes:
+    """The content of a file of a model directory, if it is an ordinary file of moderate size."""
+    path = folder / name
+    try:
+        special = not stat.S_ISREG(path.stat().st_mode)
+        content = b"" if special else _head(path)
+    except OSError as error:
+        raise refuse(folder, f"{name} cannot be read ({error.strerror})") from None
+    except ValueError:
+        raise refuse(folder, "is not a path") from None
+    if special:
+        raise refuse(folder, f"{name} is not a file")
+    if len(content) > MAX_BYTES:
+        raise refuse(folder, f"{name} is larger than {MAX_BYTES} bytes")
+    return content
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def _is_history(history: Any) -> bool:
+    """Whether it is absent, or lists of finite numbers of one length by name."""
+    if history is None:
+        return True
+    if not isinstance(history, dict) or not all(isinstance(c, list) for c in history.values()):
+        return False
+    numbers = [n for curve in history.values() for n in curve]
+    finite = all(type(n) in (int, float) and math.isfinite(n) for n in numbers)
+    return finite and len({len(curve) for curve in history.values()}) <= 1
