@@ -34,6 +34,7 @@ from closures.dissipation import dissipate
 from closures.features import INVARIANTS
 from closures.limiters import LIMITERS
 from closures.reduced import ReducedClosure
+from closures.viscosity import rub
 from kinetic.collisions import BGK
 from kinetic.imex import TABLEAUX, ImexTableau
 from kinetic.space import GHOSTS, ghosted_rows
@@ -256,13 +257,26 @@ class FiniteVolume:
         return self.knudsen / (rho**p * T**q)
 
     def _conductivity(self, rho: Tensor, T: Tensor) -> Tensor:
-        """kappa = (D+2)/2 rho T eps/nu of the cells (B, N)."""
+        """kappa = (D+2)/2 rho T eps/nu of the cells (B, N); see `_slower`."""
         degrees = 0.5 * (self.closure.dimension + 2)
-        return degrees * rho * T * self._mean_free_time(rho, T)
+        return degrees * self._slower[1] * rho * T * self._mean_free_time(rho, T)
+
+    def _viscosity(self, rho: Tensor, T: Tensor) -> Tensor:
+        """mu* = 2 (1 - 1/D) rho T eps/nu of the cells (B, N); see `_slower`."""
+        share = 2.0 - 2.0 / self.closure.dimension
+        return share * self._slower[0] * rho * T * self._mean_free_time(rho, T)
+
+    @property
+    def _slower(self) -> tuple[float, float]:
+        """How much slower than by nu/eps stress and heat flux relax."""
+        return getattr(self.closure, "slower", (1.0, 1.0))
 
     def _conduct(self, state: State, dt: Tensor) -> State:
         U = state.U.view(self.batch, self.cells, 3)
-        U = conduct(U, self._conductivity, dt, self.dx, self.boundary)
+        dimension = self.closure.dimension
+        if dimension > 1:
+            U = rub(U, self._viscosity, dt, self.dx, self.boundary, dimension)
+        U = conduct(U, self._conductivity, dt, self.dx, self.boundary, dimension)
         return replace(state, U=U.flatten(0, 1))
 
     def _imex_step(self, state: State, dt: Tensor) -> State:

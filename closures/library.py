@@ -47,6 +47,7 @@ from closures.resources import closures_dir
 from closures.splines import SplineBasis
 from closures.start import StartNetwork, from_tensors
 from kinetic.errors import InvalidInput, check_choice, nearest
+from kinetic.exact import HEAT_FLUX_RATE, STRESS_RATE
 from kinetic.options import Options, choice, flag, integer, optional, text
 
 NETWORKS = ("network", "network_fixed", "network_hermite")
@@ -209,6 +210,10 @@ def _shipped(gas: Gas, moments: int) -> Closure:
     return read_model(closures_dir() / name, moments)
 
 
+SLOWER = {Gas(2, "boltzmann"): (1.0 / STRESS_RATE, 1.0 / HEAT_FLUX_RATE)}
+"""How much slower than by nu/eps stress and heat flux relax, where it is not one."""
+
+
 def _reduced(name: str, moments: int, gas: Gas) -> Closure:
     """A closure without learning, in more than one dimension."""
     if name in MAXENT or (name == "hermite" and gas.collision != "bgk"):
@@ -220,7 +225,8 @@ def _reduced(name: str, moments: int, gas: Gas) -> Closure:
         return ReducedClosure(name, gas.dimension, features, None, extent=extent, nodes=nodes)
     none = ReducedHermiteFeatures(gas.dimension, 0)
     conducts = name == "navier_stokes"
-    return ReducedClosure(name, gas.dimension, none, None, conductivity=conducts)
+    slower = SLOWER.get(gas, (1.0, 1.0))
+    return ReducedClosure(name, gas.dimension, none, None, conductivity=conducts, slower=slower)
 
 
 def _interval(features: HermiteFeatures) -> tuple[float, int]:

@@ -115,6 +115,7 @@ class ReducedClosure:
         dissipation: learned damping and diffusion of the moments.
         production: what collisions do to the moments; None for those of BGK.
         device: where the tensors are.
+        slower: how much slower than by nu/eps stress and heat flux relax, for Navier-Stokes.
     """
 
     name: str
@@ -127,6 +128,7 @@ class ReducedClosure:
     dissipation: Dissipation | None = None
     production: Production | None = None
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
+    slower: tuple[float, float] = (1.0, 1.0)
 
     def to(self, device: torch.device) -> ReducedClosure:
         if device == self.device:

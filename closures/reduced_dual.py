@@ -103,11 +103,11 @@ class ReducedDual:
         products, place = self.products
         weights = torch.cat((mass, mass * mean, square), dim=1)
         hessian = (weights @ products)[:, place].view(-1, P, P)
-        if self.penalty is not None:
-            hessian = hessian + self.penalty
         diagonal = hessian.diagonal(dim1=1, dim2=2)
         # Round-off of the sum, not physics: a density that is all but a delta has a singular H.
         diagonal += self.gamma + 1e-14 * diagonal.amax(1, keepdim=True)
+        if self.penalty is not None:
+            hessian = hessian + self.penalty
         L, _ = torch.linalg.cholesky_ex(hessian)
         return -torch.cholesky_solve(gradient[:, :, None], L)[:, :, 0]
 

@@ -1,0 +1,259 @@
+"""Closures of gases with two and three velocity dimensions: reduced distributions, H-theorem."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import closures
+from closures.closure import Frame
+from closures.encoder import Encoder, hermite_features
+from closures.features import trapezoid, unit_maxwellian
+from closures.finite_volume import FiniteVolume, Scheme, conserved_sums
+from closures.gas import Gas
+from closures.learned import BASIS, Learned
+from closures.library import load
+from closures.production import Production
+from closures.reduced import ReducedClosure, reduced_invariants
+from closures.reduced_features import ReducedHermiteFeatures
+from closures.reduced_samples import reduce, reduced_averages
+from closures.solution import initial_moments, run_batch
+from kinetic.collisions import BGK
+from kinetic.config import SchemeConfig
+from kinetic.errors import InvalidInput
+from kinetic.maxwellian import maxwellian
+from kinetic.moments import moments_of
+from kinetic.problems import InitialState, cell_centers
+from kinetic.solver import Solver
+from kinetic.space import SpaceGrid
+from kinetic.velocity import VelocityGrid
+
+DIMENSIONS = (2, 3)
+MOMENTS = 9
+
+
+def untrained(dimension, collision="bgk", moments=MOMENTS):
+    learned = Learned(moments, Gas(dimension, collision)).requires_grad_(False)
+    learned.order_by_degree()
+    return learned.closure()
+
+
+def gas(cells, eps=0.1, u0=0.0):
+    """Two gases of unlike temperatures that stream through each other."""
+    x = cell_centers(cells)
+    wave = np.sin(2 * np.pi * x)
+    first = (0.6 + 0.2 * wave, u0 + 0.2 * wave, 0.6 + 0.1 * np.cos(2 * np.pi * x))
+    second = (0.4 - 0.1 * wave, u0 - 0.3 + 0.0 * x, 1.1 + 0.2 * wave)
+    return InitialState(x, np.full(cells, float(eps)), (first, second))
+
+
+def solved(closure, states, end=0.05, collision=None, **options):
+    found = run_batch(
+        closure,
+        states,
+        end=end,
+        snapshots=2,
+        collision=collision or BGK(),
+        boundary=None,
+        scheme=SchemeConfig(),
+        **options,
+    )
+    for one in found:
+        assert not isinstance(one, Exception), one
+    return found
+
+
+def fields(solution, time=-1):
+    names = ("density", "momentum", "energy")
+    return np.stack([solution[name].values[time] for name in names], axis=1)
+
+
+def decoded(closure, cells=12):
+    U, W = initial_moments(closure, gas(cells))
+    frame = Frame.of(U, closure.dimension)
+    m = W / U[:, :1]
+    theta, found = closure.decode(m, m[:, 0])
+    assert found.all()
+    return frame, U, m, theta
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_functions_are_orthonormal_to_each_other_and_to_the_invariants(dimension):
+    polynomials = ReducedHermiteFeatures(dimension, 13)
+    splines = Encoder(5, 6, BASIS, dimension).requires_grad_(False).features()
+    for features, extent, nodes in ((polynomials, 14.0, 113), (splines, 6.0, 49)):
+        c, h = trapezoid(extent, nodes)
+        w, known = features.matrix(c), reduced_invariants(c, dimension)
+        weight = (unit_maxwellian(c) * h)[:, None]
+        with_known = (known.transpose(1, 2) @ (weight * w)).sum(0)
+        gram = (w.transpose(1, 2) @ (weight * w)).sum(0)
+        assert with_known.abs().max() < 1e-10
+        assert (gram - torch.eye(len(gram))).abs().max() < 1e-10
+        assert (w.flip(1) - features.parity * w).abs().max() < 1e-9 * w.abs().max()
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_the_first_polynomials_are_stress_and_heat_flux(dimension):
+    # Of f = M[1 + a (c_1^2 - |c|^2/D) + b c_1 (|c|^2 - D - 2)] no others see anything.
+    c, h = trapezoid(12.0, 97)
+    d, D = dimension - 1, dimension
+    M = unit_maxwellian(c) * h
+    w = hermite_features(5, dimension).matrix(c)
+    for a, b in ((1.0, 0.0), (0.0, 1.0)):
+        # Averages over c_perp of the bracket, and of it times s.
+        bracket = a * (c**2 - (c**2 + d) / D) + b * c * (c**2 + d - D - 2)
+        with_s = math.sqrt(2 * d) * (-a / D + b * c)
+        m = (M * bracket) @ w[0] + (M * with_s) @ w[1]
+        k = 0 if a else 1
+        assert abs(m[k]) > 0.5
+        assert m.abs().sum() - m[k].abs() < 1e-12
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_what_is_decoded_has_its_moments(dimension):
+    closure = untrained(dimension)
+    frame, U, m, theta = decoded(closure)
+    v, g = closure.particles(frame, theta)
+    # Up to what gamma and the barrier of the dual take.
+    assert (closure.encode(frame, v, g) - m).abs().max() < 3e-5
+    assert (conserved_sums(v, g) - U).abs().max() < 3e-6
+    assert (g > 0).all()
+    inside = v * (1.0 - 1e-13) + frame.u[:, None] * 1e-13
+    width = frame.T.sqrt()[:, None] * (closure.c[1] - closure.c[0])
+    assert (closure.distribution(frame, theta)(inside) * width - g).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_reflection_and_equilibrium(dimension):
+    closure = untrained(dimension)
+    _, _, m, theta = decoded(closure)
+    parity = torch.cat((torch.tensor([1.0, -1.0, 1.0]), closure.features.parity))
+    mirrored, _ = closure.decode(closure.features.parity * m, m[:, 0])
+    assert (mirrored - parity * theta).abs().max() < 1e-8
+    none, found = closure.decode(torch.zeros_like(m), m[:, 0])
+    assert found.all()
+    assert none.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_averages_of_a_maxwellian_are_those_of_equilibrium(dimension):
+    v = np.linspace(-9.0, 9.0, 61)
+    rho, u, T = (np.array([a, b])[:, None] for a, b in ((1.3, 0.7), (0.4, -0.6), (0.8, 1.5)))
+    if dimension == 2:
+        f = maxwellian(rho[..., None], u[..., None], T[..., None], v[:, None], v)
+    else:
+        g = maxwellian(rho, u, T, v)
+        f = np.stack((g, 2 * T * g), axis=-1)
+    averages, divergence = reduced_averages(reduce(f, v, dimension), v, BASIS, dimension, 12.0, 97)
+    m = averages @ untrained(dimension).features.table
+    assert m.abs().max() < 1e-6
+    assert divergence.max() < 1e-7
+
+
+@pytest.mark.parametrize("name", ["euler", "navier_stokes", "hermite", "entropy"])
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_solutions_conserve_and_a_uniform_gas_stays(dimension, name):
+    closure = untrained(dimension) if name == "entropy" else load(name, 5, gas=Gas(dimension))
+    (solution,) = solved(closure, [gas(16)])
+    before, after = (fields(solution, n).sum(0) for n in (0, -1))
+    assert np.abs(after - before).max() < 1e-13 * np.abs(before).max()
+    one = np.ones(8)
+    still = InitialState(cell_centers(8), 0.1 * one, ((one, 0.3 * one, 0.8 * one),))
+    (solution,) = solved(closure, [still])
+    assert np.abs(fields(solution) - fields(solution, 0)).max() < 1e-12
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_change_by_a_boost_vanishes_with_refinement(dimension):
+    closure, end = untrained(dimension), 0.05
+    changes = []
+    for cells in (12, 36):
+        u0 = 1.0 / (end * 12)
+        still, moved = (fields(s) for s in solved(closure, [gas(cells), gas(cells, u0=u0)], end))
+        rho, momentum, energy = np.roll(moved, -cells // 12, axis=0).T
+        back = (rho, momentum - rho * u0, energy - momentum * u0 + 0.5 * rho * u0**2)
+        changes.append(np.abs(np.stack(back, axis=1) - still).mean())
+    assert math.log(changes[0] / changes[1]) / math.log(3.0) > 1.9
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+@pytest.mark.parametrize("eps", [1e-3, 0.1, 10.0])
+def test_nine_untrained_moments_are_nearer_to_the_kinetic_solution_than_euler(dimension, eps):
+    state = gas(24, eps)
+    velocity = VelocityGrid(32 if dimension == 2 else 48, 8.0, dimension)
+    space = SpaceGrid(24)
+    solver = Solver(velocity, space, state.knudsen)
+    *_, last = solver.evolve(state.on_grid(velocity), end=0.05, snapshots=2)
+    reference = moments_of(last.f, velocity)
+    distances = []
+    for closure in (load("euler", gas=Gas(dimension)), untrained(dimension)):
+        (solution,) = solved(closure, [state])
+        distances.append(np.linalg.norm(fields(solution) - reference))
+    assert distances[1] < 0.2 * distances[0]
+
+
+@given(st.lists(st.floats(-0.3, 0.3), min_size=MOMENTS, max_size=MOMENTS))
+@settings(max_examples=20)
+def test_collisions_lower_the_entropy_and_keep_the_symmetry(values):
+    parity = untrained(2).features.parity
+    production = Production(parity)
+    torch.nn.init.normal_(production.last.weight, generator=torch.Generator().manual_seed(1))
+    m = torch.tensor([values], dtype=torch.float64)
+    A = production(m)[0]
+    assert torch.linalg.eigvalsh(A).min() >= -1e-12
+    assert (A - production(parity * m)[0]).abs().max() < 1e-12
+    assert A[parity[:, None] != parity].abs().max() == 0.0
+
+
+def test_an_implicit_step_of_collisions_solves_its_equation():
+    closure = untrained(2, "boltzmann")
+    _, _, m, theta = decoded(closure)
+    a = torch.full_like(m[:, 0], 0.7)
+    new, after, found = closure.collide(m, a, 0.0 * a, theta)
+    assert found.all()
+    # theta of the new moments is what the step was taken with.
+    again, _ = closure.decode(new, m[:, 0])
+    assert (again - after).abs().max() < 1e-4 * after.abs().max()
+    stiff, _, found = closure.collide(m, 1e6 * a, 1e12 * a, theta)
+    assert found.all()
+    assert stiff.abs().max() < 1e-5
+
+
+def test_moments_relax_by_the_linear_response_near_equilibrium():
+    closure = untrained(2, "boltzmann")  # A is one half of the unit matrix
+    one = np.ones(6)
+    parts = ((0.5 * one, 0.1 * one, one), (0.5 * one, -0.1 * one, one))
+    state = InitialState(cell_centers(6), 0.1 * one, parts)
+    (solution,) = solved(closure, [state], end=0.02, collision=BGK("density"))
+    ratio = solution.moments[-1, 0] / solution.moments[0, 0]
+    largest = int(np.abs(solution.moments.values[0, 0]).argmax())
+    assert float(ratio[largest]) == pytest.approx(math.exp(-0.5 * 0.02 / 0.1), rel=0.02)
+
+
+def test_gases_without_closures_are_refused():
+    with pytest.raises(InvalidInput, match="do not know it"):
+        closures.solve(velocity={"dim": 2}, collision="shakhov")
+    with pytest.raises(InvalidInput, match="there is none of"):
+        load("hermite", 5, gas=Gas(2, "boltzmann"))
+
+
+def test_a_step_has_a_gradient():
+    closure = untrained(2)
+    U, W = initial_moments(closure, gas(6))
+    eps = torch.full((1, 6), 0.3, dtype=torch.float64)
+    features = replace(
+        closure.features, coefficients=closure.features.coefficients.clone().requires_grad_()
+    )
+    closure = replace(closure, features=features)
+    assert isinstance(closure, ReducedClosure)
+    solver = FiniteVolume(closure, eps, BGK(), "periodic", Scheme())
+    state = solver.decode(U, W / U[:, :1], None)
+    solver.step(state, torch.tensor([1e-3], dtype=torch.float64)).U.square().sum().backward()
+    assert torch.isfinite(features.coefficients.grad).all()
+    assert features.coefficients.grad.abs().max() > 0
