@@ -122,6 +122,8 @@ class VelocityGrid:
     def _too_small(self, reach: float, spacing: float) -> InvalidInput:
         extent = max(self.extent, ceil(10.0 * reach) / 10.0)
         points = max(self.points, ceil(2.0 * extent / min(spacing, self.spacing)) + 1)
+        if self.dim == 2:
+            points += points % 2  # Boltzmann's collisions need an even number
         grid = f"points={self.points}, extent={self.extent:g}"
         cause = (
             f"cuts the tails of the gas, which reach |v|={reach:.4g}"

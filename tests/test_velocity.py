@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from kinetic.errors import InvalidInput
-from kinetic.maxwellian import maxwellian
+from kinetic.maxwellian import discrete_maxwellian, maxwellian
+from kinetic.moments import conserved
 from kinetic.space import SpaceGrid, ghosted_rows
 from kinetic.velocity import VelocityGrid
 
@@ -83,3 +84,22 @@ def test_ghost_cells():
     assert list(ghosted_rows(4, "outflow")) == [0, 0, 0, 0, 1, 2, 3, 3, 3, 3]
     with pytest.raises(InvalidInput, match="did you mean 'periodic'"):
         ghosted_rows(4, "periodical")
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_sums_over_columns_are_moments_in_every_dimension(dim):
+    grid = VelocityGrid(40, 8.0, dim)
+    assert grid.columns == np.prod(grid.shape) == len(grid.along)
+    assert np.all(np.diff(grid.along) >= 0.0)
+    M = discrete_maxwellian(conserved(1.3, 0.4, 0.9, dim), grid)[0]
+    rho, across = (grid.volume * weight @ M for weight in (grid.mass, grid.transverse))
+    assert rho == pytest.approx(1.3, rel=1e-13)
+    assert across == pytest.approx(1.3 * (dim - 1) * 0.9, abs=1e-12)
+
+
+def test_the_grid_that_is_proposed_in_two_dimensions_has_an_even_number_of_points():
+    with pytest.raises(InvalidInput) as caught:
+        VelocityGrid(32, 9.2, 2).check_resolution(1.0, 0.0, [0.25, 1.0])
+    points = int(re.search(r"velocity.points=(\d+) do", str(caught.value))[1])
+    assert points % 2 == 0
+    VelocityGrid(points, 9.2, 2).check_resolution(1.0, 0.0, [0.25, 1.0])
