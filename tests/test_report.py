@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,9 +66,9 @@ class Page(HTMLParser):
         self.text += data
 
 
-def with_history(spec: str, moments: int | None) -> object:
-    """Load a closure; a learned one says how it was trained."""
-    closure = parse(spec, moments)
+def with_history(*given: Any) -> object:
+    """Parse a closure; a learned one says how it was trained."""
+    closure = parse(*given)
     if isinstance(closure, LearnedClosure):
         return replace(closure, manifest={"history": HISTORY})
     return closure
@@ -174,6 +175,7 @@ def test_a_decade_that_is_worse_than_twice_the_mean_is_marked(compared: Comparis
     found = decade_rows(replace(compared, outcomes=outcomes, closures=closures))
     spans, rows = found["wave"]
     assert spans == ["0.001 – 0.01", "0.1 – 1", "1 – 10"]
+    assert len({tuple(spans) for spans, _ in found.values()}) == 1  # columns of one table
     # The mean of the family is 6 %.
     assert [(one.mean, one.worse) for one in rows["euler"]] == [
         ("1.0", False),

@@ -182,7 +182,8 @@ def features_figure(name: str, closure: Any, look: Look) -> Drawing:
 def _functions(closure: Any, c: Tensor) -> list[tuple[str, Array]]:
     """Labels and values of the functions w at c, those of one label a row of panels."""
     if isinstance(closure, NetworkClosure):
-        return [("$w(c)$", closure.networks.moments(c).detach().numpy())]
+        halves = np.array_split(closure.networks.moments(c).detach().numpy(), 2, axis=1)
+        return [("$w(c)$", values) for values in halves if values.shape[1]]
     w, parity = closure.features.matrix(c).detach().numpy(), closure.features.parity.numpy()
     kinds = [("$w(c)$, odd", w[:, parity == -1]), ("$w(c)$, even", w[:, parity == 1])]
     return [(label, values) for label, values in kinds if values.shape[1]]

@@ -143,9 +143,13 @@ class Drawing:
 
 
 def inline_svg(text: str, name: str) -> str:
-    """Return an SVG file as an element of a page: no prolog, and identifiers of its own."""
+    """Return an SVG file as an element of a page: no prolog, and identifiers of its own.
+
+    It shrinks with the page, but does not grow: letters are as large in all figures.
+    """
     element = text[text.index("<svg") :]
-    element = re.sub(r' xmlns(:xlink)?="[^"]*"| (width|height)="[^"]*pt"', "", element)
+    element = re.sub(r' xmlns(:xlink)?="[^"]*"| height="[^"]*pt"', "", element)
+    element = re.sub(r' width="([^"]*pt)"', r' style="max-width: \g<1>"', element, count=1)
     element = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", element)
     return element.replace("<svg", f'<svg role="img" aria-labelledby="{name}-caption"', 1)
 

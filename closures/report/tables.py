@@ -97,22 +97,34 @@ class Decade:
 
 
 def decade_rows(comparison: Comparison) -> dict[str, tuple[list[str], dict[str, list[Decade]]]]:
-    """Return for each family of constant eps its decades, and the rows closure -> entries."""
+    """Return for each family of constant eps the decades, and the rows closure -> entries.
+
+    The decades are those of all families, so that columns are the same; not every one has cases.
+    """
     summary, decades = comparison.summary(), comparison.decades()
+    spans = sorted(
+        {_span(one) for own in decades.values() for each in own.values() for one in each}
+    )
     found = {}
     for family in comparison.families:
-        rows = {
-            closure: [_decade(one, summary[closure][family]) for one in families[family]]
-            for closure, families in decades.items()
-            if family in families
-        }
+        rows = {}
+        for closure, families in decades.items():
+            if family in families:
+                known = {_span(one): one for one in families[family]}
+                usual = summary[closure][family]
+                rows[closure] = [_decade(known.get(span), usual) for span in spans]
         if rows:
-            first = next(iter(decades.values()))[family]
-            found[family] = [f"{one['from']:g} – {one['to']:g}" for one in first], rows
+            found[family] = [f"{first:g} – {last:g}" for first, last in spans], rows
     return found
 
 
-def _decade(own: Summary, family: Summary) -> Decade:
+def _span(decade: Summary) -> tuple[float, float]:
+    return float(decade["from"] or 0.0), float(decade["to"] or 0.0)
+
+
+def _decade(own: Summary | None, family: Summary) -> Decade:
+    if own is None:
+        return Decade(NONE, 0, 0, False)
     mean, usual = overall(own), overall(family)
     worse = mean is not None and usual is not None and mean > WORSE * usual
     return Decade(percent(mean), int(own["failed"] or 0), int(own["cases"] or 0), worse)
