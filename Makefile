@@ -50,6 +50,12 @@ models: $(STAMP)
 		hydra.run.dir=outputs/models/data
 	for K in 6 9 12; do $(BIN)/closures train closure.moments=$$K \
 		train.data=outputs/models/data/dataset.zarr hydra.run.dir=outputs/models/k$$K || exit; done
+	for GAS in "2 bgk 8" "2 boltzmann 9.2" "3 bgk 8"; do set -- $$GAS; \
+		DIR=outputs/models/d$$1-$$2; \
+		$(BIN)/kinetic dataset velocity.dim=$$1 collision=$$2 velocity.extent=$$3 \
+			dataset.trajectories=120 "dataset.families=[wave,mix]" hydra.run.dir=$$DIR && \
+		$(BIN)/closures train closure.moments=9 train=reduced train.data=$$DIR/dataset.zarr \
+			hydra.run.dir=$$DIR-k9 || exit; done
 
 clean:
 	rm -rf $(VENV) build dist outputs multirun *.egg-info

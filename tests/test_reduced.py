@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import closures
+import kinetic
 from closures.closure import Frame
 from closures.encoder import Encoder, hermite_features
 from closures.features import trapezoid, unit_maxwellian
 from closures.finite_volume import FiniteVolume, Scheme, conserved_sums
 from closures.gas import Gas
 from closures.learned import BASIS, Learned
-from closures.library import load
+from closures.library import SHIPPED, load
 from closures.production import Production
 from closures.reduced import ReducedClosure, reduced_invariants
 from closures.reduced_features import ReducedHermiteFeatures
@@ -257,3 +258,26 @@ def test_a_step_has_a_gradient():
     solver.step(state, torch.tensor([1e-3], dtype=torch.float64)).U.square().sum().backward()
     assert torch.isfinite(features.coefficients.grad).all()
     assert features.coefficients.grad.abs().max() > 0
+
+
+SHIPPED_GASES = [gas for gas in SHIPPED if gas.dimension > 1]
+
+
+@pytest.mark.parametrize("of", SHIPPED_GASES, ids=str)
+def test_shipped_closures_are_near_the_kinetic_solution(of):
+    options = {
+        "problem": {"name": "mix", "seed": 900_003},
+        "knudsen": 0.05,
+        "cells": 40,
+        "velocity": {"dim": of.dimension},
+        "collision": of.collision,
+        "time": {"end": 0.05, "snapshots": 2},
+    }
+    reference = kinetic.solve(**options)
+    found = {}
+    for name in ("entropy", "navier_stokes"):
+        solution = closures.solve(**options, closure=name)
+        apart = solution.energy.values[-1] - reference.energy.values[-1]
+        found[name] = np.linalg.norm(apart) / np.linalg.norm(reference.energy.values[-1])
+    assert found["entropy"] < 0.01
+    assert found["entropy"] < 0.5 * found["navier_stokes"]
