@@ -43,7 +43,7 @@ def reduced_averages(
     """Averages of the basis functions, those with s below (n, 2 basis.size), and KL (n,)."""
     c, weight = trapezoid(extent, nodes)
     d = dimension - 1
-    g, tau = (torch.as_tensor(one) for one in _local_frame(gh, v, c.numpy(), dimension))
+    g, tau = (torch.as_tensor(one) for one in reduced_frame(gh, v, c.numpy(), dimension))
     B = basis.matrix(c) * weight[:, None]
     s = g * (tau - 1.0) * math.sqrt(0.5 * d)
     lost = torch.special.xlogy(g, g) - torch.special.xlogy(g, unit_maxwellian(c))
@@ -51,8 +51,8 @@ def reduced_averages(
     return torch.cat((g @ B, s @ B), dim=1), (lost @ weight).clamp(min=0.0)
 
 
-def _local_frame(gh: Array, v: Array, c: Array, dimension: int) -> tuple[Array, Array]:
-    """g in its own units and tau at the nodes c: (n, c.size) each.
+def reduced_frame(gh: Array, v: Array, c: Array, dimension: int) -> tuple[Array, Array]:
+    """g in its own units and tau = h/(d g T) at the nodes c: (n, c.size) each.
 
     The logarithms of g and h are interpolated by cubic splines, exact for a Maxwellian.
     """

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from closures.closure import Closure, Frame
-from closures.finite_volume import Failure, Scheme, State
+from closures.finite_volume import Failure, Scheme, State, conserved_sums
 from closures.metrics import Array
 from closures.solution import initial_moments
 from closures.solvers import Solver, solver_of
@@ -187,7 +187,7 @@ def positivity(closure: Closure) -> Finding:
     U, m, eps, _ = _decoded(closure)
     if not len(U):
         return NOTHING
-    frame = Frame.of(U)
+    frame = Frame.of(U, closure.dimension)
     f = _values(closure, frame, closure.decode(m, eps)[0])
     least = float((f * (frame.T.sqrt() / frame.rho)[:, None]).min())
     return Finding(least, least >= 0.0)
@@ -230,7 +230,7 @@ def hyperbolicity(closure: Closure) -> Finding:
     U, m, eps, _ = _decoded(closure)
     if not len(U):
         return NOTHING
-    frame, U, m = Frame.of(U), U.requires_grad_(), m.requires_grad_()
+    frame, U, m = Frame.of(U, closure.dimension), U.requires_grad_(), m.requires_grad_()
     Z, F = transported(closure, frame, U, m, eps)
     slopes = [_derivative(field, (U, m)) for field in (Z, F)]
     jacobian = torch.linalg.solve(slopes[0], slopes[1], left=False)
@@ -268,7 +268,7 @@ def transported(
 
     The fluxes are those of f_hat, unless the closure has its own.
     """
-    frame = Frame.of(U)
+    frame = Frame.of(U, closure.dimension)
     if isinstance(closure, OwnFluxes):
         q, pressure = closure.heat(frame, m, eps), frame.rho * frame.T
         F = frame.u[:, None] * U
@@ -281,9 +281,8 @@ def transported(
 
 
 def _sums(closure: Closure, to: Frame, v: Tensor, g: Tensor) -> Tensor:
-    """sum_n g_n (1, v, v^2/2, w(c)) in the frame `to`, (M, 3+K)."""
-    conserved = torch.stack((g.sum(1), (g * v).sum(1), 0.5 * (g * v * v).sum(1)), dim=1)
-    return torch.cat((conserved, to.rho[:, None] * closure.encode(to, v, g)), dim=1)
+    """sum_n g_n (1, v, |v|^2/2, w(c)) in the frame `to`, (M, 3+K)."""
+    return torch.cat((conserved_sums(v, g), to.rho[:, None] * closure.encode(to, v, g)), dim=1)
 
 
 def _derivative(field: Tensor, variables: Sequence[Tensor]) -> Tensor:
@@ -309,7 +308,13 @@ def _entropy(closure: Closure, state: State) -> float:
     frame = state.frame
     f = _values(closure, frame, state.theta)
     dv = frame.T.sqrt() * (closure.c[1] - closure.c[0])
-    eta = torch.where(f == 0.0, 0.0, f * torch.log(f)).sum(1) * dv
+    if closure.dimension == 1:
+        eta = torch.where(f == 0.0, 0.0, f * torch.log(f)).sum(1) * dv
+    else:
+        # Gaussian across the flow, of temperature h/(d g).
+        (g, h), d = f, closure.dimension - 1
+        across = 0.5 * d * (torch.log(2.0 * math.pi * h / (d * g)) + 1.0)
+        eta = torch.where(g == 0.0, 0.0, g * (torch.log(g) - across)).sum(1) * dv
     return float(eta.sum() / frame.rho.sum())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 import closures
 import kinetic
 from closures.closure import Frame
+from closures.comparison import compare
 from closures.encoder import Encoder, hermite_features
 from closures.features import trapezoid, unit_maxwellian
 from closures.finite_volume import FiniteVolume, Scheme, conserved_sums
@@ -25,6 +27,7 @@ from closures.reduced import ReducedClosure, reduced_invariants
 from closures.reduced_features import ReducedHermiteFeatures
 from closures.reduced_samples import reduce, reduced_averages
 from closures.solution import initial_moments, run_batch
+from closures.structure import hyperbolicity, positivity, transported
 from kinetic.collisions import BGK
 from kinetic.config import SchemeConfig
 from kinetic.errors import InvalidInput
@@ -281,3 +284,29 @@ def test_shipped_closures_are_near_the_kinetic_solution(of):
         found[name] = np.linalg.norm(apart) / np.linalg.norm(reference.energy.values[-1])
     assert found["entropy"] < 0.01
     assert found["entropy"] < 0.5 * found["navier_stokes"]
+
+
+@pytest.mark.parametrize("of", SHIPPED_GASES, ids=str)
+def test_the_structure_of_shipped_closures(of):
+    closure = load("entropy", gas=of)
+    U, W = initial_moments(closure, gas(8))
+    frame, m = Frame.of(U, of.dimension), W / U[:, :1]
+    Z, F = transported(closure, frame, U, m, m[:, 0])
+    assert (Z - torch.cat((U, W), dim=1)).abs().max() < 1e-4
+    assert (F[:, 0] - U[:, 1]).abs().max() < 1e-4
+    assert hyperbolicity(closure).passes
+    assert positivity(closure).passes
+
+
+def test_a_comparison_in_two_dimensions(tmp_path):
+    options = {
+        "velocity": {"dim": 2},
+        "cells": 8,
+        "time": {"end": 0.01, "snapshots": 3},
+        "compare": {"closures": ["navier_stokes", "entropy"], "families": ["mix"], "cases": 1},
+    }
+    compare(options, tmp_path, progress=False)
+    record = json.loads((tmp_path / "metrics.json").read_text())
+    assert all(case["status"] == "ok" for case in record["cases"])
+    assert all(one["passes"] for one in record["structure"]["entropy"].values())
+    assert (tmp_path / "figures" / "moments-entropy.png").is_file()

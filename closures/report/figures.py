@@ -11,7 +11,7 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from closures.library import LearnedClosure
+from closures.library import LearnedClosure, LearnedReducedClosure
 from closures.metrics import FIELDS, Array
 from closures.network.closure import NetworkClosure
 from closures.outcomes import Comparison, Outcome
@@ -185,8 +185,21 @@ def _functions(closure: Any, c: Tensor) -> list[tuple[str, Array]]:
         halves = np.array_split(closure.networks.moments(c).detach().numpy(), 2, axis=1)
         return [("$w(c)$", values) for values in halves if values.shape[1]]
     w, parity = closure.features.matrix(c).detach().numpy(), closure.features.parity.numpy()
-    kinds = [("$w(c)$, odd", w[:, parity == -1]), ("$w(c)$, even", w[:, parity == 1])]
+    cuts = {"w(c)": w} if w.ndim == 2 else _cuts(closure.across, w)
+    kinds = [
+        (f"${name}$, {kind}", values[:, parity == sign])
+        for kind, sign in (("odd", -1), ("even", 1))
+        for name, values in cuts.items()
+    ]
     return [(label, values) for label, values in kinds if values.shape[1]]
+
+
+def _cuts(across: int, w: Array) -> dict[str, Array]:
+    """w = a + b s of the pairs (2, n, K) on lines |c_perp| = const, by what they are called."""
+    a, b = w
+    return {
+        f"w(c_1, {reach})": a + b * (reach**2 - across) / math.sqrt(2 * across) for reach in (0, 2)
+    }
 
 
 def _draw_feature(axis: Axes, c: Array, values: Array, look: Look) -> None:
@@ -202,7 +215,9 @@ def _draw_feature(axis: Axes, c: Array, values: Array, look: Look) -> None:
     axis.plot(c, values[:, 0], color=look.color, lw=1.6)
 
 
-def dissipation_figure(name: str, closure: LearnedClosure, look: Look) -> Drawing:
+def dissipation_figure(
+    name: str, closure: LearnedClosure | LearnedReducedClosure, look: Look
+) -> Drawing:
     """Draw the damping and the diffusivity of each moment against the Knudsen number."""
     assert closure.dissipation is not None
     eps = torch.logspace(-3.5, 1.5, 101, dtype=torch.float64)

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from closures.closure import Closure
-from closures.library import LearnedClosure
+from closures.library import LearnedClosure, LearnedReducedClosure
 from closures.network.closure import NetworkClosure
 from closures.outcomes import REFERENCE, Comparison, Outcome, versions
 from closures.report.figures import (
@@ -118,7 +118,8 @@ def learned_sections(
     closures: Mapping[str, Closure], appearance: Mapping[str, Look]
 ) -> Iterator[Section]:
     """Yield what was learned of the closures, and how; of networks their moments and fluxes."""
-    maxent = {spec: one for spec, one in closures.items() if isinstance(one, LearnedClosure)}
+    kinds = LearnedClosure | LearnedReducedClosure
+    maxent = {spec: one for spec, one in closures.items() if isinstance(one, kinds)}
     networks = {spec: one for spec, one in closures.items() if isinstance(one, NetworkClosure)}
     learned: dict[str, Any] = maxent | networks
     text = "What the learned closures carry besides density, momentum and energy."

@@ -11,6 +11,7 @@ import xarray as xr
 
 from closures.closure import Closure, Frame
 from closures.metrics import Array
+from closures.reduced_samples import reduce, reduced_frame
 from closures.samples import local_frame
 from kinetic.maxwellian import maxwellian
 from kinetic.moments import conserved
@@ -45,24 +46,34 @@ class Sample:
 
 @torch.no_grad()
 def reconstruct(closure: Closure, state: xr.Dataset) -> Array:
-    """Return f_hat = Phi(U, Psi(f)) at the velocities of f, shape (x, v).
+    """Return f_hat = Phi(U, Psi(f)) at the velocities of f along x, shape (x, v).
 
-    f is integrated on the nodes of the closure, as in its solver, not on the coarser ones of f.
+    f is integrated on the nodes of the closure, as in its solver, not on the coarser ones of f. In
+    more than one dimension it is f_hat integrated across the flow that is returned.
 
     Args:
         closure: what encodes (Psi) and decodes (Phi).
         state: one time of a solution with its ``distribution``.
     """
-    f, v = state["distribution"].values, state["v"].values
+    dimension, c = closure.dimension, closure.c
+    v = _along(state)
     rho, u, T = (state[name].values for name in ("density", "velocity", "temperature"))
-    frame = Frame.of(torch.as_tensor(conserved(rho, u, T)))
-    c = closure.c
-    g = torch.as_tensor(local_frame(f, v, c.numpy()))
+    frame = Frame.of(torch.as_tensor(conserved(rho, u, T, dimension)), dimension)
     nodes = frame.u[:, None] + frame.T.sqrt()[:, None] * c
-    moments = closure.encode(frame, nodes, frame.rho[:, None] * g * (c[1] - c[0]))
+    scale = frame.rho[:, None] * (c[1] - c[0])
+    f = state["distribution"].values.astype(float)
+    if dimension == 1:
+        masses = torch.as_tensor(local_frame(f, v, c.numpy())) * scale
+    else:
+        parts = reduced_frame(reduce(f, v, dimension), v, c.numpy(), dimension)
+        g, tau = (torch.as_tensor(one) for one in parts)
+        masses = g * scale
+        masses = torch.stack((masses, masses * tau * ((dimension - 1) * frame.T[:, None])))
+    moments = closure.encode(frame, nodes, masses)
     knudsen = torch.tensor(state["knudsen"].values)
     theta, found = closure.decode(moments, knudsen)
     f_hat = closure.distribution(frame, theta)(torch.tensor(v).expand(len(f), -1))
+    f_hat = f_hat if dimension == 1 else f_hat[0]
     return torch.where(found[:, None], f_hat, torch.nan).numpy()
 
 
@@ -73,7 +84,8 @@ def samples(closures: Mapping[str, Closure], state: xr.Dataset) -> list[Sample]:
         closures: those that carry moments, by name.
         state: one time of a reference solution with its ``distribution``.
     """
-    f, v = state["distribution"].values, state["v"].values
+    v = _along(state)
+    f = _marginal(state, v)
     rho, u, T = (state[name].values[:, None] for name in ("density", "velocity", "temperature"))
     M = maxwellian(rho, u, T, v)
     deviation = np.abs(f - M).sum(axis=1) * (v[1] - v[0]) / rho[:, 0]
@@ -93,6 +105,20 @@ def samples(closures: Mapping[str, Closure], state: xr.Dataset) -> list[Sample]:
         )
         for label, cell in chosen.items()
     ]
+
+
+def _along(state: xr.Dataset) -> Array:
+    """The velocities of f along x."""
+    values: Array = state["v" if "v" in state else "v1"].values
+    return values
+
+
+def _marginal(state: xr.Dataset, v: Array) -> Array:
+    """f integrated across the flow, shape (x, v)."""
+    f: Array = state["distribution"].values
+    if f.ndim == 2:
+        return f
+    return reduce(f, v, 2 if "v2" in state else 3)[0]
 
 
 def _window(u: float, T: float) -> tuple[float, float]:
