@@ -37,10 +37,22 @@ def check_gas(gas: Gas) -> None:
     Raises:
         InvalidInput: of its collision operator.
     """
-    if gas.dimension not in OPERATORS.get(gas.collision, ()):
-        known = "; ".join(f"{name} with velocity.dim={dims}" for name, dims in OPERATORS.items())
-        allowed = f"closures of velocity.dim={gas.dimension} do not know it; they know {known}"
+    if not is_known(gas):
+        allowed = f"closures of velocity.dim={gas.dimension} do not know it; {known()}"
         raise InvalidInput("collision", gas.collision, allowed)
+
+
+def is_known(gas: Gas) -> bool:
+    """Whether there are closures of a gas."""
+    return gas.dimension in OPERATORS.get(gas.collision, ())
+
+
+def known() -> str:
+    """What closures know, in words."""
+    listed = (
+        f"{name} with velocity.dim={', '.join(map(str, dims))}" for name, dims in OPERATORS.items()
+    )
+    return f"they know {'; '.join(listed)}"
 
 
 def frequency(collision: CollisionConfig) -> BGK:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from closures.gas import Gas, check_gas
+from closures.gas import Gas, is_known, known
 from kinetic.config import SEED_RANGES
 from kinetic.dataset import TrajectorySet, generate, open_dataset
 from kinetic.errors import InvalidInput
@@ -45,7 +45,10 @@ def gas_of_data(data: TrajectorySet) -> Gas:
 
 def _check(data: TrajectorySet, kind: str, key: str) -> None:
     """Refuse gases without closures; keep training, validation and test trajectories apart."""
-    check_gas(gas_of_data(data))
+    gas = gas_of_data(data)
+    if not is_known(gas):
+        allowed = f"is of {gas}, of which closures are not trained; {known()}"
+        raise InvalidInput(key, data.path, allowed)
     if data.seed_range != kind:
         first, end = SEED_RANGES[kind]
         allowed = f"has {data.seed_range} seeds; must have seeds in [{first}, {end})"

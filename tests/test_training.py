@@ -435,7 +435,7 @@ def test_a_configuration_is_refused_by_key(key: str, config: dict[str, Any]) -> 
         ("data", "text.zarr", "must be a data set"),
         ("data", "test.zarr", "has test seeds"),
         ("data", "validation.zarr", "has validation seeds"),
-        ("data", "plane.zarr", "velocity.dim=2"),
+        ("data", "shakhov.zarr", "collision=shakhov"),
         ("validation", "training.zarr", "has training seeds"),
         ("validation", "test.zarr", "has test seeds"),
     ],
@@ -444,8 +444,8 @@ def test_data_of_the_wrong_kind_are_refused(
     folder: Path, tmp_path: Path, key: str, data: str, why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "text.zarr").write_text("no data set")
-    if data == "plane.zarr":
-        as_plane(folder / "training.zarr", folder / data)
+    if data == "shakhov.zarr":
+        as_shakhov(folder / "training.zarr", folder / data)
     options = {"data": "training.zarr", "validation": "validation.zarr"} | {key: data}
     given = [f"train.{name}={folder / path}" for name, path in options.items()]
     assert main(["train", *given, f"hydra.run.dir={tmp_path}"]) == INVALID
@@ -455,11 +455,11 @@ def test_data_of_the_wrong_kind_are_refused(
     assert why in printed
 
 
-def as_plane(source: Path, target: Path) -> None:
-    """Copy a data set and let it say that it has two velocity dimensions."""
+def as_shakhov(source: Path, target: Path) -> None:
+    """Copy a data set and let it say that it is of another operator."""
     shutil.copytree(source, target)
     store = zarr.open_group(target, mode="r+")
     configuration = json.loads(str(store.attrs["configuration"]))
-    configuration["velocity"]["dim"] = 2
+    configuration["collision"]["name"] = "shakhov"
     store.attrs["configuration"] = json.dumps(configuration)
     consolidate(target)
