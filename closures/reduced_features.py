@@ -89,6 +89,8 @@ class ReducedHermiteFeatures:
         return self._polynomials(c) @ self.coefficients
 
     def integrate(self, c: Tensor, g: Tensor) -> Tensor:
+        if not self.count:
+            return c.new_zeros((len(c), 0))
         sums = (g[..., None] * self._polynomials(c)).sum(-2)
         return (sums @ self.coefficients).sum(0)
 
@@ -96,6 +98,8 @@ class ReducedHermiteFeatures:
         return theta @ self.coefficients.transpose(1, 2)
 
     def evaluate(self, combined: Tensor, c: Tensor) -> Tensor:
+        if not self.count:
+            return c.new_zeros((2, *c.shape))
         return (self._polynomials(c) * combined[:, :, None, :]).sum(-1)
 
     def _polynomials(self, c: Tensor) -> Tensor:

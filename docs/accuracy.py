@@ -1,6 +1,8 @@
-"""Write the table of errors in README.md from the metrics.json of a comparison.
+"""Write the tables of errors in README.md from the metrics.json of comparisons.
 
-python docs/accuracy.py outputs/compare/.../metrics.json
+python docs/accuracy.py outputs/compare/.../metrics.json ...
+
+One of one velocity dimension comes first.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ Errors in percent: relative L2 norms over x at t = {end:g} against the kinetic r
 {cells} cells, mean of density, momentum and energy over {cases} cases a family. No closure was
 trained on their seeds, from {seed}. Milliseconds are those of a case when its family is solved as
 one batch by {threads}; the reference solves one case at a time."""
+FURTHER = """\
+The same with `velocity.dim={dim}` and `collision={collision}`, {cases} cases a family:"""
 CLOSING = """\
 Written by `python docs/accuracy.py metrics.json` after `{command}`."""
 
@@ -66,9 +70,12 @@ def command(configuration: Mapping[str, Any]) -> str:
 
 
 def section(metrics: Mapping[str, Any]) -> str:
-    """Return the section between the markers."""
+    """Return what the README says of a comparison."""
     configuration, threads = metrics["configuration"], metrics["threads"]
-    opening = OPENING.format(
+    dim = configuration["velocity"]["dim"]
+    opening = (OPENING if dim == 1 else FURTHER).format(
+        dim=dim,
+        collision=configuration["collision"]["name"],
         end=configuration["time"]["end"],
         cells=configuration["cells"],
         cases=configuration["compare"]["cases"],
@@ -79,8 +86,8 @@ def section(metrics: Mapping[str, Any]) -> str:
     return f"{opening}\n\n{lines}\n\n{CLOSING.format(command=command(configuration))}"
 
 
-def update(readme: str, metrics: Mapping[str, Any]) -> str:
-    """Return `readme` with a new section.
+def update(readme: str, *metrics: Mapping[str, Any]) -> str:
+    """Return `readme` with what these comparisons found between the markers.
 
     Raises:
         ValueError: the markers are not there.
@@ -89,9 +96,10 @@ def update(readme: str, metrics: Mapping[str, Any]) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"README.md lacks {BEGIN} or {END}")
-    return f"{before}{BEGIN}\n\n{section(metrics)}\n\n{END}{after}"
+    sections = "\n\n".join(section(one) for one in metrics)
+    return f"{before}{BEGIN}\n\n{sections}\n\n{END}{after}"
 
 
 if __name__ == "__main__":
-    found = json.loads(Path(sys.argv[1]).read_text())
-    README.write_text(update(README.read_text(), found))
+    found = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
+    README.write_text(update(README.read_text(), *found))

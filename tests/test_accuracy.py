@@ -73,6 +73,11 @@ def test_only_what_is_between_the_markers_changes(metrics: dict[str, Any]) -> No
     once = SCRIPT["update"](readme, metrics)
     assert SCRIPT["section"](metrics) in once
     assert SCRIPT["update"](once, metrics) == once
+    plane = metrics["configuration"]["velocity"] | {"dim": 2}
+    other = metrics | {"configuration": metrics["configuration"] | {"velocity": plane}}
+    twice = SCRIPT["update"](once, metrics, other)
+    assert "The same with `velocity.dim=2` and `collision=bgk`" in twice
+    assert twice.count("| euler |") == 2
     begin, end = SCRIPT["BEGIN"], SCRIPT["END"]
     assert once.partition(begin)[0] == readme.partition(begin)[0]
     assert once.partition(end)[2] == readme.partition(end)[2]
