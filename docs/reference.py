@@ -38,6 +38,9 @@ def table(lines: list[str], prefix: str) -> Iterator[str]:
 def section(path: Path) -> str:
     """Return the section on one configuration file."""
     lines = path.read_text().splitlines()
+    if path.parent.name == "experiment":
+        opening = description([line for line in lines if "@package" not in line])
+        return f"## `+experiment={path.stem}`\n\n{opening}\n"
     grouped = path.parent != CONF
     title = f"`{path.parent.name}={path.stem}`" if grouped else f"`{path.name}`"
     rows = list(table(lines, f"{path.parent.name}." if grouped else ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from closures.cli import CLOSURES
+from closures.cli import main as closures_main
 from closures.comparison import CompareConfig
 from closures.demo import Plan
 from closures.library import NETWORKS
@@ -102,6 +104,18 @@ def test_every_option_is_composed_and_accepted(name: str, group: str, option: st
     config = composed(name, f"{group}={option}", *extra)
     READERS[name](config)
     assert config[group].get("name", option) == option
+
+
+EXPERIMENTS = [option for group, option in OPTIONS if group == "experiment"]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_runs_when_it_is_small(name: str, tmp_path: Path) -> None:
+    small = ["cells=6", "time.end=0.002", "time.snapshots=3", f"hydra.run.dir={tmp_path}"]
+    assert closures_main(["compare", f"+experiment={name}", *small]) == 0
+    record = json.loads((tmp_path / "metrics.json").read_text())
+    assert {case["status"] for case in record["cases"]} == {"ok"}
+    assert (tmp_path / "figures" / "moments-entropy.png").is_file()
 
 
 def test_the_options_of_a_group_have_the_same_keys() -> None:
