@@ -1,0 +1,82 @@
+"""Training of closures of gases with two velocity dimensions, collisions of Boltzmann included."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import closures
+from closures.collision_samples import read_collisions
+from closures.gas import Gas
+from closures.learned import BASIS, Learned
+from closures.learning_data import gas_of_data
+from closures.library import load
+from closures.production import relative_error
+from closures.reduced_features import ReducedHermiteFeatures
+from closures.training import train
+from kinetic.dataset import generate, open_dataset
+
+SMALL = {
+    "velocity": {"dim": 2, "points": 32, "extent": 8.0},
+    "collision": {"name": "boltzmann", "angles": 4},
+    "cells": 8,
+    "time": {"end": 0.01, "snapshots": 3},
+}
+OPTIONS = {"steps": 20, "samples": 1000, "batch": 64, "updates": 1, "trajectories": 1}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small data sets of Boltzmann's equation."""
+    path = tmp_path_factory.mktemp("boltzmann")
+    for name, seed in (("training", 0), ("validation", 500_000)):
+        dataset = {"trajectories": 2, "families": ["mix"], "seed": seed, "workers": 1}
+        generate({**SMALL, "dataset": dataset}, path / f"{name}.zarr", progress=False)
+    return path
+
+
+def trained(folder: Path, where: Path) -> Path:
+    names = {"data": "training", "validation": "validation"}
+    data = {key: str(folder / f"{name}.zarr") for key, name in names.items()}
+    config = {"closure": {"name": "entropy", "moments": 5}, "train": OPTIONS | data}
+    return train(config, where, progress=False).folder
+
+
+def test_a_model_is_trained_again_to_the_bit_and_solves(folder: Path, tmp_path: Path) -> None:
+    one, other = (trained(folder, tmp_path / name) for name in "ab")
+    weights = "weights.safetensors"
+    assert (one / weights).read_bytes() == (other / weights).read_bytes()
+    manifest = json.loads((one / "model.json").read_text())
+    assert (manifest["dimension"], manifest["collision"]) == (2, "boltzmann")
+    gas = gas_of_data(open_dataset(folder / "training.zarr"))
+    closure = load("model", path=one, gas=gas)
+    assert closure.moments == 5
+    assert getattr(closure, "production", None) is not None
+    solution = closures.solve(**SMALL, closure={"name": "model", "path": str(one)}, knudsen=0.1)
+    assert np.isfinite(solution.energy.values).all()
+
+
+def test_the_operator_moves_stress_and_heat_flux_at_their_rates(folder: Path) -> None:
+    # d_t of the stress is -1/2 of it and of the heat flux -1/4, rho/eps = 1: Maxwell molecules.
+    data = open_dataset(folder / "training.zarr")
+    samples = read_collisions(data, BASIS, 30, seed=0)
+    c = torch.linspace(-6, 6, 400, dtype=torch.float64)
+    first_two = ReducedHermiteFeatures(2, 2)
+    B = BASIS.matrix(c).expand(2, -1, -1)
+    table = torch.linalg.lstsq(B, first_two.matrix(c), driver="gels").solution.flatten(0, 1)
+    m, R = samples.averages @ table, samples.rates @ table
+    for k, (rate, most) in enumerate(((0.5, 0.02), (0.25, 0.05))):
+        error = (R[:, k] + rate * m[:, k]).abs() / (rate * m[:, k].abs() + 1e-4)
+        assert error.median() < most  # a coarse grid, which cuts some tails
+
+
+def test_the_error_of_the_production_is_none_where_it_is_right() -> None:
+    learned = Learned(5, Gas(2, "boltzmann"))
+    assert learned.production is not None
+    m = torch.randn(20, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    error = relative_error(learned.production, m, m, -0.5 * m)  # A begins as one half
+    assert float(error.detach()) < 1e-12
