@@ -39,6 +39,9 @@ from closures.features import EXTENT, INVARIANTS, NODES, trapezoid, unit_maxwell
 from closures.production import Production
 from closures.reduced_dual import ReducedDual, log_partition
 
+HOTTEST = 0.99
+"""Largest kappa of f_hat between nodes."""
+
 
 class ReducedFeatures(Protocol):
     """K functions w = a + b s, as pairs (a, b) stacked in front."""
@@ -177,7 +180,8 @@ class ReducedClosure:
             measure = torch.exp(log_measure)
             g = measure * (1.0 + alpha)
             return torch.stack((g, width * (d * g + math.sqrt(2 * d) * measure * beta)))
-        kappa = beta * math.sqrt(2.0 / d)
+        # Nodes are below WALL; between them splines may overshoot where there is hardly any gas.
+        kappa = (beta * math.sqrt(2.0 / d)).clamp(max=HOTTEST)
         g = torch.exp(log_measure + alpha + log_partition(kappa, d))
         return torch.stack((g, g * (width * d / (1.0 - kappa))))
 
