@@ -165,8 +165,32 @@ class Decoded:
         return torch.where(scaled.abs() <= L, f, 0.0)
 
 
+class OnNodes:
+    """What closures of averages of functions share: the quadrature along x of their f_hat.
+
+    Attributes:
+        extent, nodes: L, and the number of nodes on [-L, L].
+        device: where the tensors are.
+    """
+
+    extent: float
+    nodes: int
+    device: torch.device
+
+    @cached_property
+    def c(self) -> Tensor:
+        """Quadrature nodes (n,)."""
+        return trapezoid(self.extent, self.nodes)[0].to(self.device)
+
+    @cached_property
+    def measure(self) -> Tensor:
+        """Mc(c_1) dc_1 at the nodes (n,)."""
+        c, h = trapezoid(self.extent, self.nodes)
+        return (unit_maxwellian(c) * h).to(self.device)
+
+
 @dataclass(frozen=True)
-class MomentClosure:
+class MomentClosure(OnNodes):
     """A closure made of features w and a decoder r; see `Closure` for its members.
 
     Args:
@@ -203,17 +227,6 @@ class MomentClosure:
     @property
     def moments(self) -> int:
         return int(self.features.parity.numel())
-
-    @cached_property
-    def c(self) -> Tensor:
-        """Quadrature nodes (n,)."""
-        return trapezoid(self.extent, self.nodes)[0].to(self.device)
-
-    @cached_property
-    def measure(self) -> Tensor:
-        """Mc(c) dc at the nodes (n,)."""
-        c, h = trapezoid(self.extent, self.nodes)
-        return (unit_maxwellian(c) * h).to(self.device)
 
     @cached_property
     def phi(self) -> Tensor:

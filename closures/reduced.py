@@ -32,10 +32,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from closures.closure import Frame
+from closures.closure import Frame, OnNodes
 from closures.dissipation import Dissipation
 from closures.dual import DualSolver
-from closures.features import EXTENT, INVARIANTS, NODES, trapezoid, unit_maxwellian
+from closures.features import EXTENT, INVARIANTS, NODES
 from closures.production import Production
 from closures.reduced_dual import ReducedDual, log_partition
 
@@ -104,7 +104,7 @@ class ReducedDecoded:
 
 
 @dataclass(frozen=True)
-class ReducedClosure:
+class ReducedClosure(OnNodes):
     """A closure of the reduced distributions; see `closures.closure.Closure` for its members.
 
     Args:
@@ -154,17 +154,6 @@ class ReducedClosure:
     def across(self) -> int:
         """d = D - 1, the number of dimensions across the flow."""
         return self.dimension - 1
-
-    @cached_property
-    def c(self) -> Tensor:
-        """Quadrature nodes (n,)."""
-        return trapezoid(self.extent, self.nodes)[0].to(self.device)
-
-    @cached_property
-    def measure(self) -> Tensor:
-        """Mc(c_1) dc_1 at the nodes (n,)."""
-        c, h = trapezoid(self.extent, self.nodes)
-        return (unit_maxwellian(c) * h).to(self.device)
 
     @cached_property
     def phi(self) -> Tensor:

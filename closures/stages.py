@@ -61,6 +61,12 @@ class Stage(Protocol[M_contra]):
         ...
 
 
+def patience_is_spent(history: History, patience: int) -> bool:
+    """Whether the validation loss has not fallen for more than `patience` looks."""
+    values = history["validation"]
+    return bool(values) and len(values) > patience + values.index(min(values))
+
+
 class Run(Generic[M]):
     """Stages in their order, which can be stopped at any moment and gone on with."""
 

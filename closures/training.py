@@ -36,7 +36,7 @@ from closures.objective import POWER, Objective
 from closures.production import relative_error
 from closures.reduced_features import ReducedSplineFeatures
 from closures.samples import Samples, read_samples
-from closures.stages import History, Run, Stage
+from closures.stages import History, Run, Stage, patience_is_spent
 from closures.unrolling import Windows, read_windows, rollout_error
 from kinetic.dataset import TrajectorySet
 from kinetic.errors import InvalidInput, NonPhysicalState
@@ -206,8 +206,7 @@ class Moments:
         return float(self.objective(learned.encoder, self.held_out))
 
     def stalled(self, history: History) -> bool:
-        values = history["validation"]
-        return bool(values) and len(values) > self.options.patience + values.index(min(values))
+        return patience_is_spent(history, self.options.patience)
 
 
 class Collisions:

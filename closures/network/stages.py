@@ -20,7 +20,7 @@ from closures.network.closure import NetworkClosure, Networks
 from closures.network.labels import Samples, per_mass, read_samples
 from closures.network.objectives import Objective, encode, set_scales
 from closures.network.speeds import characteristic_speeds
-from closures.stages import History
+from closures.stages import History, patience_is_spent
 from closures.training import TrainOptions
 from closures.unrolling import Array, Windows, collect_windows, unrolled_error
 from kinetic.dataset import TrajectorySet
@@ -80,8 +80,7 @@ class Fit:
         return float(self.objective(self.held_out))
 
     def stalled(self, history: History) -> bool:
-        values = history["validation"]
-        return bool(values) and len(values) > self.options.patience + values.index(min(values))
+        return patience_is_spent(history, self.options.patience)
 
 
 class Rollout:
