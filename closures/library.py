@@ -29,7 +29,7 @@ from closures.features import (
     unit_maxwellian,
 )
 from closures.gas import BGK_GAS, OPERATORS, Gas, check_gas
-from closures.learned import DUAL
+from closures.learned import DUAL, REDUCED_DUAL
 from closures.maxent import MAXENT, maxent
 from closures.model_files import (
     MANIFEST,
@@ -342,7 +342,7 @@ def read_model(folder: Path, moments: int | None = None) -> Closure:
         return LearnedClosure("entropy", features, DUAL, start=start, **learned)
     if manifest["collision"] == "boltzmann":
         learned["production"] = _production(folder, tensors, features.parity)
-    return LearnedReducedClosure("entropy", dimension, features, DUAL, **learned)
+    return LearnedReducedClosure("entropy", dimension, features, REDUCED_DUAL, **learned)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -51,11 +51,10 @@ def fully_refined_change(cells, nodes, quadrature):
     """Change by one boost of the compiled entropy-6, its quadratures as fine as its cells.
 
     nodes: of a half range, whose nodes see the knots of w move with the boost; quadrature: of a
-    cell, whose frame moves less in a step at rest. gamma damps theta once a step, and a boost takes
-    more steps, so it is small.
+    cell, whose frame moves less in a step at rest.
     """
     closure = closure_of("entropy-6-fast")
-    closure = replace(closure, nodes=quadrature, dual=replace(closure.dual, regularization=1e-8))
+    closure = replace(closure, nodes=quadrature)
     states = [mixture(cells), mixture(cells, boost=STEP)]
     parts = [initial_moments(closure, state) for state in states]
     U, W = (torch.cat(part) for part in zip(*parts, strict=True))
