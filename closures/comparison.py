@@ -240,7 +240,7 @@ class _Runner:
 
         One case is solved at a time so that its seconds are its own.
         """
-        results = [self._reference(case, distribution=case.name in shown) for case in cases]
+        results = [self._reference(case, case.name in shown) for case in cases]
         return [
             judge(case, REFERENCE, result, result, keep=True)
             for case, result in zip(cases, results, strict=True)
@@ -256,18 +256,18 @@ class _Runner:
             for case, result, reference in zip(cases, results, references, strict=True)
         ]
 
-    def _reference(self, case: Case, distribution: bool) -> Result:
-        """Solve with the kinetic equation."""
+    def _reference(self, case: Case, shown: bool) -> Result:
+        """Solve with the kinetic equation; only cases that are shown need more than the end."""
         try:
-            solution = run(self.config.reference(case, distribution))
+            solution = run(self.config.reference(case, distribution=shown))
         except NonPhysicalState as failure:
             return failure
-        return self._at_shown_times(solution)
+        return solution if shown else solution.isel(time=[-1])
 
-    def _batch(self, closure: Closure, states: list[InitialState]) -> list[Result]:
+    def _batch(self, closure: Closure, states: list[InitialState]) -> Sequence[Result]:
         config = self.config
         try:
-            results = run_batch(
+            return run_batch(
                 closure,
                 states,
                 end=config.time.end,
@@ -279,18 +279,6 @@ class _Runner:
         except (ArithmeticError, RuntimeError) as failure:
             # The closure did not even fail case by case: its cases are lost, no others are.
             return [failure] * len(states)
-        return [self._at_shown_times(result) for result in results]
-
-    def _at_shown_times(self, result: Result) -> Result:
-        """Keep the snapshots that figures show: the first, the middle and the last."""
-        count = self.config.time.snapshots
-        shown = sorted({0, count // 2, count - 1})
-        if isinstance(result, xr.Dataset):
-            return result.isel(time=shown)
-        if isinstance(result, NonPhysicalState) and result.solution is not None:
-            reached = [i for i in shown if i < result.solution.sizes["time"]]
-            result.solution = result.solution.isel(time=reached)
-        return result
 
 
 def _unseen(outcome: Outcome) -> Outcome:

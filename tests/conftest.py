@@ -7,12 +7,17 @@ import os
 # Before numerical libraries are loaded: the suite's workers share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from typing import TYPE_CHECKING
+
 import hypothesis
 import pytest
 
 from closures.fast import warm_up as warm_up_compiled
 from kinetic.reference import warm_up
 from kinetic.solver import Scheme
+
+if TYPE_CHECKING:
+    from closures.outcomes import Comparison
 
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("suite")
@@ -24,3 +29,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if not in_worker and session.config.getoption("numprocesses", None):
         warm_up(Scheme())
         warm_up_compiled()
+
+
+@pytest.fixture(scope="session")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """A small comparison of stand-ins with its report, which the tests of reports share."""
+    from fake_closures import SMALL, fake_batch, fake_structure, with_history
+
+    from closures import comparison
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparison, "run_batch", fake_batch)
+        patch.setattr(comparison, "structure", fake_structure)
+        patch.setattr(comparison, "parse", with_history)
+        config = SMALL | {"time": {"end": 0.02, "snapshots": 4}}
+        return comparison.compare(config, tmp_path_factory.mktemp("comparison"), progress=False)

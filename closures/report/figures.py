@@ -92,11 +92,16 @@ def _against_knudsen(
     eps = np.array([one.case.knudsen for one in next(iter(outcomes.values()))], float)
     for row, (closure, group) in enumerate(outcomes.items()):
         values, look = _points(group, name), looks[closure]
-        axis.scatter(eps, values, s=9, color=look.color, alpha=0.45, linewidths=0)
+        axis.scatter(eps, values, **_dots(look))
         axis.plot(*decade_medians(eps, values), **look.line(lw=1.8), marker="o", ms=4)
         failed = np.array([one.failed for one in group])
         _mark_failures(axis, eps[failed], look, row)
     axis.set_xlim(*whole_decades(eps))
+
+
+def _dots(look: Look) -> dict[str, Any]:
+    """The keyword arguments of `Axes.scatter`, a dot a case."""
+    return {"s": 9, "color": look.color, "alpha": 0.45, "linewidths": 0, "gid": look.gid}
 
 
 def whole_decades(eps: Array) -> tuple[float, float]:
@@ -125,7 +130,7 @@ def _by_closure(
         values, look = _points(group, name), looks[closure]
         # Spread evenly in the order of the cases: nothing random in a figure.
         x = place + np.linspace(-0.3, 0.3, len(group) + 2)[1:-1]
-        axis.scatter(x, values, s=9, color=look.color, alpha=0.45, linewidths=0)
+        axis.scatter(x, values, **_dots(look))
         if np.isfinite(values).any():
             median = np.nanmedian(values)
             axis.plot([place - 0.36, place + 0.36], [median, median], **look.line(lw=2.4))
@@ -149,6 +154,7 @@ def _mark_failures(axis: Axes, x: Array, look: Look, row: int) -> None:
         np.full(len(x), 0.98 - ROW * row),
         transform=axis.get_xaxis_transform(),
         color=look.color,
+        gid=look.gid,
         ls="",
         marker="x",
         ms=5,
@@ -228,6 +234,7 @@ def dissipation_figure(
     for axis, each, label in zip(
         axes[0], values, ("damping $a_k$", "diffusivity $d_k$"), strict=True
     ):
+        _span_a_decade(axis, each)
         for k, one in enumerate(each):
             order = k if parity[k] < 0 else k - parity.count(-1.0)
             fade = 1.0 - 0.75 * order / max(1, parity.count(parity[k]) - 1)
@@ -241,6 +248,14 @@ def dissipation_figure(
         "∂ₜWₖ = −aₖWₖ and diffusion ∂ₓ(ρT dₖ∂ₓmₖ). Odd moments solid, even ones dashed."
     )
     return Drawing(f"dissipation-{name}", f"Dissipation of {look.label}", caption, figure)
+
+
+def _span_a_decade(axis: Axes, values: Array) -> None:
+    """Let an empty axis reach a decade around positive values that hardly differ."""
+    low, high = float(values.min()), float(values.max())
+    if high < 10.0 * low:
+        middle = math.sqrt(low * high)
+        axis.set_ylim(middle / math.sqrt(10.0), middle * math.sqrt(10.0))
 
 
 def training_figure(

@@ -106,4 +106,5 @@ def _handle(look: Look) -> Line2D:
 
 def _marker(look: Look) -> dict[str, Any]:
     marker = MARKERS[DASHES.index(look.dash)]
-    return {"color": look.color, "marker": marker, "ms": 6.5, "mew": 1.5, "ls": ""}
+    form = {"marker": marker, "ms": 6.5, "mew": 1.5, "ls": ""}
+    return {"color": look.color, "gid": look.gid} | form

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import xarray as xr
 from markupsafe import Markup
 
 from closures.closure import Closure
 from closures.library import LearnedClosure, LearnedReducedClosure
 from closures.network.closure import NetworkClosure
-from closures.outcomes import REFERENCE, Comparison, Outcome, versions
+from closures.outcomes import REFERENCE, Comparison, Outcome
 from closures.report.figures import (
     dissipation_figure,
     error_figure,
@@ -22,6 +22,7 @@ from closures.report.figures import (
     training_figure,
 )
 from closures.report.hierarchy import hierarchies, hierarchy_figure
+from closures.report.html import render, viewer, write_page
 from closures.report.profiles import Showcase, distributions, profiles
 from closures.report.reconstruction import samples
 from closures.report.style import Drawing, Look, looks, settings
@@ -33,10 +34,9 @@ from closures.report.tables import (
     flat,
     structure_rows,
 )
+from closures.snapshots import Profile, fields, write_profiles
 from kinetic.config import seed_range
-from kinetic.output import package_version
 
-TEMPLATE = "template.html.j2"
 TITLES = {
     "euler": "Euler",
     "navier_stokes": "Navier–Stokes",
@@ -58,19 +58,52 @@ class Section:
 
 
 def write_report(comparison: Comparison) -> Path:
-    """Write figures/ and report.html to the folder of a comparison; return the path of the page."""
+    """Write figures/, profiles.json and report.html to the folder of a comparison.
+
+    Returns:
+        The path of the page.
+    """
     folder = comparison.folder / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     appearance = looks(labels(comparison.closures))
+    shown = [profile(show, comparison) for show in showcases(comparison)]
+    write_profiles(comparison.folder, shown)
     with settings():
-        parts = [
-            {"section": section, "svgs": [Markup(one.save(folder)) for one in section.drawings]}
-            for section in sections(comparison, appearance)
-        ]
-    path = comparison.folder / "report.html"
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(_render(comparison, appearance, parts), encoding="utf-8")
-    return partial.replace(path)
+        parts = [_drawn(section, folder) for section in sections(comparison, appearance)]
+    return write_page(
+        comparison.folder / "report.html", _render(comparison, appearance, parts, shown)
+    )
+
+
+def _drawn(section: Section, folder: Path) -> dict[str, Any]:
+    """Save the figures of a section, and return what the template shows of it."""
+    svgs = {one.name: Markup(one.save(folder)) for one in section.drawings}
+    inside = [one for one in section.drawings if one.in_page]
+    return {
+        "section": replace(section, drawings=inside),
+        "svgs": [svgs[one.name] for one in inside],
+    }
+
+
+def profile(show: Showcase, comparison: Comparison) -> Profile:
+    """Return a case that is drawn, as the time slider shows it."""
+    state = show.case.state
+    solutions = {
+        closure: fields(solution)
+        for closure, outcome in show.outcomes.items()
+        if isinstance(solution := outcome.solution, xr.Dataset)
+    }
+    failed = {name: one.failed_at for name, one in show.outcomes.items() if one.failed}
+    return Profile(
+        show.case.name,
+        show.title,
+        comparison.configuration["velocity"]["dim"],
+        state.x,
+        state.knudsen,
+        show.reference.time.values,
+        solutions,
+        failed,
+    )
 
 
 def labels(closures: Mapping[str, Closure]) -> dict[str, str]:
@@ -106,11 +139,14 @@ def sections(comparison: Comparison, appearance: Mapping[str, Look]) -> Iterator
     text = "What more moments bring, and what they cost."
     drawings = [hierarchy_figure(comparison, appearance)] if hierarchies(comparison) else []
     yield Section("hierarchy", "Moments and cost", text, drawings)
-    text = "Cases at several Knudsen numbers: the fields in time, and the distribution at the end."
+    text = (
+        "The cases of the profiles above, at the end: f in three cells. Figures of the profiles at "
+        "three times are among the files."
+    )
     drawings = [
         one for show in showcases(comparison) for one in _case(show, comparison, appearance)
     ]
-    yield Section("cases", "Profiles and distributions", text, drawings)
+    yield Section("cases", "Distributions", text, drawings)
     yield from learned_sections(comparison.closures, appearance)
 
 
@@ -167,30 +203,28 @@ def _slug(spec: str) -> str:
 
 
 def _render(
-    comparison: Comparison, appearance: Mapping[str, Look], parts: list[dict[str, Any]]
+    comparison: Comparison,
+    appearance: Mapping[str, Look],
+    parts: list[dict[str, Any]],
+    shown: Sequence[Profile],
 ) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE).render(
+    return render(
+        "comparison.html.j2",
+        appearance,
         closures=list(comparison.closures),
         configuration=dict(flat(comparison.configuration)),
         decades=decade_rows(comparison),
         end=f"{comparison.configuration['time']['end']:g}",
         facts=_facts(comparison),
         failures=[one for one in comparison.outcomes if one.failed],
-        looks=appearance,
         parts=[part for part in parts if part["svgs"]],
         properties=PROPERTY_NOTES,
         structure=structure_rows(comparison),
         tables=accuracy(comparison),
         threads=comparison.threads,
+        titles=[one.title for one in shown],
+        viewer=viewer(shown, appearance),
         worse=f"{WORSE:g}",
-        versions={"kinetic-closures": package_version()} | versions(),
     )
 
 

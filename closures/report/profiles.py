@@ -58,7 +58,7 @@ class Showcase:
 def profiles(show: Showcase, looks: Mapping[str, Look]) -> Drawing:
     """Draw rho, rho u, E, T and q at three times, one a column, and eps if it varies."""
     varies = show.case.knudsen is None
-    rows, times = (*FIELDS, "knudsen") if varies else FIELDS, show.reference.time.values
+    rows, times = (*FIELDS, "knudsen") if varies else FIELDS, _three(show.reference.time.values)
     size = (3.4 * len(times) + 0.6, 1.45 * len(rows) + 0.9)
     figure, axes = blank(len(rows), len(times), size, sharex=True, sharey="row")
     for panels, name in zip(axes, rows, strict=True):
@@ -79,7 +79,13 @@ def profiles(show: Showcase, looks: Mapping[str, Look]) -> Drawing:
         "cut off. "
     )
     failures = _failures(show, looks)
-    return Drawing(f"profiles-{show.case.name}", show.title, caption + failures, figure)
+    name = f"profiles-{show.case.name}"
+    return Drawing(name, show.title, caption + failures, figure, in_page=False)
+
+
+def _three(times: Array) -> Array:
+    """The first, the middle and the last of times, each once."""
+    return times[sorted({0, len(times) // 2, len(times) - 1})]
 
 
 def _suffix(outcome: Outcome) -> str:

@@ -73,21 +73,35 @@ NO_DATES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Look:
-    """Label and line of a closure, the same in all figures."""
+    """Label and line of a closure, the same in all figures.
+
+    `key` is what the page knows it by: everything drawn of it has the class ``closure-KEY`` there.
+    """
 
     label: str
     color: str
     dash: Any = "-"
     width: float = 1.3
+    key: str = ""
 
     @property
     def border(self) -> str:
         """The dash as a style of a border in the page."""
         return BORDERS[DASHES.index(self.dash)]
 
+    @property
+    def dasharray(self) -> str:
+        """The dash as lengths of strokes and gaps in an SVG."""
+        return "" if self.dash == "-" else " ".join(f"{self.width * n:.3g}" for n in self.dash[1])
+
+    @property
+    def gid(self) -> str:
+        """The identifier of what matplotlib draws of it, see `inline_svg`."""
+        return f"closure-{self.key}"
+
     def line(self, **changes: Any) -> dict[str, Any]:
         """Return the keyword arguments of `Axes.plot`."""
-        return {"color": self.color, "ls": self.dash, "lw": self.width} | changes
+        return {"color": self.color, "ls": self.dash, "lw": self.width, "gid": self.gid} | changes
 
     def handle(self, suffix: str = "") -> Line2D:
         """Return an entry of a legend."""
@@ -95,7 +109,18 @@ class Look:
 
 
 #: The reference lies under the curves of the closures, wide enough to show where they agree.
-REFERENCE_LOOK = Look("kinetic reference", REFERENCE_GREY, width=5.0)
+REFERENCE_LOOK = Look("kinetic reference", REFERENCE_GREY, width=5.0, key=REFERENCE)
+
+#: Colours that the page chooses itself, for light and for dark surroundings.
+THEMED = {
+    INK.lower(): "ink",
+    "#ffffff": "card",
+    "#8a8f98": "axis",
+    "#e7e9ec": "grid",
+    "#5a5f68": "soft",
+    "#e6e9ed": "shade",
+    REFERENCE_GREY.lower(): "reference",
+}
 
 
 def looks(labels: Mapping[str, str]) -> dict[str, Look]:
@@ -105,9 +130,14 @@ def looks(labels: Mapping[str, str]) -> dict[str, Look]:
     """
     widths = np.linspace(2.2, 1.1, len(labels))
     return {REFERENCE: REFERENCE_LOOK} | {
-        spec: Look(label, PALETTE[i % len(PALETTE)], DASHES[i // len(PALETTE) % len(DASHES)], width)
+        spec: Look(label, *_line(i), float(width), key=f"{i}")
         for i, ((spec, label), width) in enumerate(zip(labels.items(), widths, strict=True))
     }
+
+
+def _line(i: int) -> tuple[str, Any]:
+    """Colour and dash of closure i."""
+    return PALETTE[i % len(PALETTE)], DASHES[i // len(PALETTE) % len(DASHES)]
 
 
 def settings() -> AbstractContextManager[None]:
@@ -124,12 +154,14 @@ class Drawing:
         title: a short title.
         caption: what is to be seen in it.
         figure: the figure.
+        in_page: whether the page shows it, or it is in files only.
     """
 
     name: str
     title: str
     caption: str
     figure: Figure
+    in_page: bool = True
 
     def save(self, folder: Path) -> str:
         """Write PNG and PDF to `folder`, and return the figure as SVG to stand in a page."""
@@ -145,13 +177,22 @@ class Drawing:
 def inline_svg(text: str, name: str) -> str:
     """Return an SVG file as an element of a page: no prolog, and identifiers of its own.
 
-    It shrinks with the page, but does not grow: letters are as large in all figures.
+    It shrinks with the page, but does not grow: letters are as large in all figures. What belongs
+    to a closure has a class instead of an identifier, and greys are those of the page.
     """
     element = text[text.index("<svg") :]
+    element = re.sub(r'\bid="(closure-\w+)"', r'class="\g<1>"', element)
+    element = re.sub(r"(fill|stroke): (#[0-9a-f]{6})", _themed, element)
     element = re.sub(r' xmlns(:xlink)?="[^"]*"| height="[^"]*pt"', "", element)
     element = re.sub(r' width="([^"]*pt)"', r' style="max-width: \g<1>"', element, count=1)
     element = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", element)
     return element.replace("<svg", f'<svg role="img" aria-labelledby="{name}-caption"', 1)
+
+
+def _themed(style: re.Match[str]) -> str:
+    """Return a colour in an SVG's style as the page's own where it has one."""
+    name = THEMED.get(style[2])
+    return f"{style[1]}: var(--{name})" if name else style[0]
 
 
 def blank(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, Any]:

@@ -132,10 +132,11 @@ def _decade(own: Summary | None, family: Summary) -> Decade:
 
 @dataclass(frozen=True)
 class Kept:
-    """Whether a closure has a property, and the value that was measured."""
+    """Whether a closure has a property, and the value measured, in words and to sort by."""
 
     passes: bool
     value: str
+    number: float | str
 
 
 def structure_rows(comparison: Comparison) -> dict[str, list[Kept]]:
@@ -147,7 +148,9 @@ def structure_rows(comparison: Comparison) -> dict[str, list[Kept]]:
 
 
 def _kept(finding: Finding) -> Kept:
-    return Kept(finding.passes, NONE if finding.value is None else scientific(finding.value))
+    if finding.value is None:
+        return Kept(finding.passes, NONE, NONE)
+    return Kept(finding.passes, scientific(finding.value), finding.value)
 
 
 def scientific(value: float) -> str:
