@@ -14,7 +14,26 @@ from kinetic.resources import config_dir
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program ``closures`` and return its exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    return run_program(CLOSURES, given, closure_directories)
+    rewrite = run_directories if given[:1] == ["report"] else closure_directories
+    return run_program(CLOSURES, given, rewrite)
+
+
+#: Options of Hydra that take the next argument.
+WITH_VALUE = {"-c", "-p", "-cp", "-cn", "-cd", "--cfg", "--package"}
+WITH_VALUE |= {f"--config-{of}" for of in ("path", "name", "dir")} | {"--info"}
+
+
+def run_directories(arguments: list[str]) -> list[str]:
+    """Let the arguments DIR... stand for the list ``report.runs`` of directories."""
+    before = ["", *arguments]
+    runs = [
+        argument
+        for argument, last in zip(arguments, before, strict=False)
+        if last not in WITH_VALUE and not argument.startswith("-")
+        if "=" not in argument or Path(argument).is_dir()
+    ]
+    rest = [argument for argument in arguments if argument not in runs]
+    return [*rest, f"report.runs=[{','.join(map(quote, runs))}]"] if runs else rest
 
 
 def closure_directories(overrides: list[str]) -> list[str]:
@@ -65,6 +84,12 @@ def _compare(config: Configuration, folder: Path) -> str:
     return str(compare(config, folder))
 
 
+def _report(config: Configuration, folder: Path) -> str:
+    from closures.report.runs import report
+
+    return str(report(config, folder))
+
+
 def _demo(config: Configuration, folder: Path) -> str:
     from closures.demo import run
 
@@ -84,6 +109,7 @@ CLOSURES = Program(
             _compare,
             compile_kernels,
         ),
+        Command("report", "several runs joined in one page", "closures_report", _report),
         Command(
             "demo",
             "data set, training, solution and report",

@@ -19,6 +19,7 @@ from closures.comparison import CompareConfig
 from closures.demo import Plan
 from closures.library import NETWORKS
 from closures.network.fit import NetworkTrainConfig
+from closures.report.runs import ReportConfig
 from closures.solution import ClosureSolveConfig
 from closures.training import TrainConfig
 from kinetic import config as schema
@@ -57,6 +58,11 @@ def demo_plan(config: Mapping[str, Any]) -> Plan:
     return Plan.read(dict(config), Path("demo"))
 
 
+def report_part(config: Mapping[str, Any]) -> ReportConfig:
+    """Read the configuration of a joined report, whose runs have no default."""
+    return ReportConfig.from_mapping({"report": {**config.get("report", {}), "runs": ["any"]}})
+
+
 #: Commands that train a closure, and so take no other, with what they train.
 TRAINING = {"closures_train": ("entropy", *NETWORKS), "closures_demo": ("entropy",)}
 
@@ -64,6 +70,7 @@ READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "closures_solve": ClosureSolveConfig.from_mapping,
     "closures_compare": CompareConfig.from_mapping,
     "closures_demo": demo_plan,
+    "closures_report": report_part,
     "closures_train": train_part,
     "kinetic_solve": schema.SolveConfig.from_mapping,
     "kinetic_dataset": schema.DatasetRunConfig.from_mapping,

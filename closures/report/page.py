@@ -107,16 +107,21 @@ def profile(show: Showcase, comparison: Comparison) -> Profile:
 
 
 def labels(closures: Mapping[str, Closure]) -> dict[str, str]:
+    """Return a label for each closure; see `labels_of`."""
+    return labels_of({spec: closure.moments for spec, closure in closures.items()})
+
+
+def labels_of(counts: Mapping[str, int]) -> dict[str, str]:
     """Return a label for each closure, with as much of its directory as tells it from others.
 
-    Those that would still share one keep their names as given.
+    Those that would still share one keep their names as given. `counts` are numbers of moments.
     """
     short: dict[str, str] = {}
     for parts in (1, 2):
         often = Counter(short.values())
         short |= {
-            spec: _label(spec, closure.moments, parts)
-            for spec, closure in closures.items()
+            spec: _label(spec, moments, parts)
+            for spec, moments in counts.items()
             if often[short.get(spec, "")] != 1
         }
     often = Counter(short.values())
