@@ -24,6 +24,7 @@ from typing import Any
 
 import xarray as xr
 
+from closures import plugins
 from closures.outcomes import Case, Outcome, versions
 from closures.resources import closures_dir
 from kinetic.jobs import fingerprint
@@ -37,8 +38,10 @@ FIELDS = ("errors", "seconds", "reason", "failed_at")
 def identify(configuration: dict[str, Any], closures: Iterable[str]) -> str:
     """Return what identifies a comparison: its configuration, all versions, and its models."""
     shipped = [path for path in closures_dir().iterdir() if path.is_dir()]
-    models = {str(path): _contents(path) for path in (*shipped, *map(Path, closures))}
-    return fingerprint({"configuration": configuration, "versions": versions(), "models": models})
+    specs = list(closures)
+    models = {str(path): _contents(path) for path in (*shipped, *map(Path, specs))}
+    used = versions() | plugins.versions(specs)
+    return fingerprint({"configuration": configuration, "versions": used, "models": models})
 
 
 def _contents(folder: Path) -> str:

@@ -56,9 +56,18 @@ def _closure_directory(override: str) -> str:
 def _closure_entry(entry: str) -> str:
     """Return what Hydra takes for one closure: a name as it is, a directory as a mapping."""
     shipped = {file.stem for file in (config_dir() / "closure").glob("*.yaml")} - {"model"}
-    if entry in shipped or not ("/" in entry or Path(entry).is_dir()):
+    if entry in shipped:
         return entry
+    if not ("/" in entry or Path(entry).is_dir()):
+        return _plugin_entry(entry)
     return f"{{name:model,moments:null,path:{quote(entry)}}}"
+
+
+def _plugin_entry(entry: str) -> str:
+    """Return the mapping of the closure of a plugin, which has no file, or a name as it is."""
+    from closures.plugins import found
+
+    return f"{{name:{quote(entry)},moments:null}}" if entry in found() else entry
 
 
 def _train(config: Configuration, folder: Path) -> str:

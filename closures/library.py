@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor
 
+from closures import plugins
 from closures.closure import Closure, MomentClosure
 from closures.dissipation import Dissipation
 from closures.features import (
@@ -48,7 +49,7 @@ from closures.splines import SplineBasis
 from closures.start import StartNetwork, from_tensors
 from kinetic.errors import InvalidInput, check_choice, nearest
 from kinetic.exact import HEAT_FLUX_RATE, STRESS_RATE
-from kinetic.options import Options, choice, flag, integer, optional, text
+from kinetic.options import Options, flag, integer, optional, text
 
 NETWORKS = ("network", "network_fixed", "network_hermite")
 """Closures of networks by name: to be trained, none is shipped (`closures.network`)."""
@@ -81,6 +82,11 @@ SHIPPED = {Gas(): (6, 9, 12), Gas(2): (9,), Gas(2, "boltzmann"): (9,), Gas(3): (
 """Numbers of moments of the closures `entropy` that are shipped."""
 
 
+def closure_name(key: str, value: Any) -> str:
+    """Accept the name of a closure, of this package or of a plugin."""
+    return value if value in NAMES else check_choice(key, value, (*NAMES, *plugins.found()))
+
+
 @dataclass(frozen=True)
 class ClosureConfig(Options):
     """Which closure: a name, its number of moments, or with ``model`` the directory `path`.
@@ -93,7 +99,7 @@ class ClosureConfig(Options):
     PREFIX: ClassVar[str] = "closure"
     SCALAR: ClassVar[str] = "name"
 
-    name: Annotated[str, choice(NAMES)] = "entropy"
+    name: Annotated[str, closure_name] = "entropy"
     moments: Annotated[int | None, optional(integer(1, MAX_MOMENTS))] = None
     path: Annotated[str | None, optional(text)] = None
     fast: Annotated[bool, flag] = False
@@ -162,7 +168,7 @@ def load(
         InvalidInput: no such closure, none of this gas, or its directory is missing, damaged or of
             another kind.
     """
-    check_choice("closure", name, NAMES)
+    closure_name("closure", name)
     check_gas(gas)
     config = ClosureConfig(name, moments, None if path is None else str(path), fast)
     closure = _load(config, gas)
@@ -184,6 +190,8 @@ def _load(config: ClosureConfig, gas: Gas) -> Closure:
     if config.path is not None:
         return _learned(Path(config.path), config.moments, gas)
     name, count = config.name, config.completed(gas.dimension).moments or 0
+    if name not in NAMES:
+        return plugins.make(name, config.moments, gas)
     if name in NETWORKS:
         allowed = f"none is shipped; train one (closures train closure={name}), give its directory"
         raise InvalidInput("closure", name, allowed)
@@ -244,7 +252,8 @@ def _interval(features: HermiteFeatures) -> tuple[float, int]:
 def parse(spec: str, moments: int | None = None, gas: Gas = BGK_GAS) -> Closure:
     """Return the closure of a gas that is named by ``NAME``, ``NAME-MOMENTS`` or a model directory.
 
-    ``entropy-MOMENTS-fast`` is ``entropy-MOMENTS`` with its compiled solver.
+    ``entropy-MOMENTS-fast`` is ``entropy-MOMENTS`` with its compiled solver. The name may be that
+    of a plugin, see `closures.plugins`.
 
     Raises:
         InvalidInput: under ``compare.closures``, when it is none of these.
@@ -257,7 +266,11 @@ def parse(spec: str, moments: int | None = None, gas: Gas = BGK_GAS) -> Closure:
         return load(matched[1], int(matched[2]), fast=bool(matched[3]), gas=gas)
     if "/" in spec or _is_directory(spec):
         return _learned(Path(spec), None, gas)
+    if plugin := plugins.split(spec):
+        name, count = plugin
+        return plugins.make(name, count or moments, gas, "compare.closures")
     counted = " or ".join(f"{name}-MOMENTS" for name in CARRYING)
+    named += plugins.found()
     allowed = f"must be one of {', '.join(named)}, {counted}, or a model directory"
     raise InvalidInput("compare.closures", spec, allowed + nearest(spec.partition("-")[0], named))
 
