@@ -4,6 +4,7 @@
 #   make demo    the main job: data, training, solution, comparison, report
 #   make test    lint, types and the test suite
 #   make bench   benchmarks of speed
+#   make docs    the documentation, in outputs/docs
 #   make models  the data set and the trained closures that data/closures holds, in outputs/models
 #
 # PYTHON chooses the interpreter, PIP_ARGS adds options of pip install, e.g. another index.
@@ -17,7 +18,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo lint test bench models clean
+.PHONY: help setup demo lint test bench docs models clean
 .DEFAULT_GOAL := help
 
 help:
@@ -26,7 +27,7 @@ help:
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) \
-		-c constraints.txt -e ".[dev]"
+		-c constraints.txt -e ".[dev,docs]"
 	touch $@
 
 setup: $(STAMP)
@@ -44,6 +45,9 @@ test: lint
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest benchmarks --benchmark-only
+
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs outputs/docs
 
 models: $(STAMP)
 	$(BIN)/kinetic dataset dataset.trajectories=400 "dataset.families=[wave,mix]" \
