@@ -15,6 +15,7 @@ from closures.batch import Batch, Task
 from closures.closure import Closure, Frame
 from closures.finite_volume import Scheme
 from closures.gas import Gas, check_gas, frequency
+from closures.hybrid.config import HybridConfig
 from closures.library import ClosureConfig, load
 from closures.memory import keep_freed_memory
 from closures.restart import MomentState, read_state, sign
@@ -35,6 +36,7 @@ class ClosureSolveConfig(SolveConfig):
     """Everything that defines one solution of a closed system (``closures solve``)."""
 
     closure: ClosureConfig = field(default_factory=ClosureConfig)
+    hybrid: HybridConfig = field(default_factory=HybridConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,7 +50,8 @@ def solve(**config: Any) -> xr.Dataset:
 
     Args:
         config: the keys of `kinetic.solve` and ``closure``: a name, or a mapping with ``name``,
-            ``moments``, ``path`` and ``fast``.
+            ``moments``, ``path`` and ``fast``; and ``hybrid``, a threshold
+            (`closures.hybrid.config`).
 
     Returns:
         Dataset as `kinetic.solve` returns it, and the ``moments`` W (time, x, k) where there are
@@ -68,6 +71,11 @@ def run(config: ClosureSolveConfig, progress: bool = False) -> xr.Dataset:
     """Solve the problem of a configuration; see `solve`."""
     chosen = config.closure
     closure = load(chosen.name, chosen.moments, chosen.path, chosen.fast, Gas.of(config))
+    if config.hybrid.threshold is not None:
+        # Its kernels need libraries that the closures alone do without.
+        from closures.hybrid.solution import run as run_hybrid
+
+        return sign(run_hybrid(config, closure, progress), closure)
     state = _initial_state(config, closure)
     if not config.time.end > state.time:
         raise InvalidInput("time.end", config.time.end, f"must be after the start, {state.time:g}")

@@ -271,7 +271,7 @@ class ImexStepper:
             self._slope(f, self._slopes[0], time)
         for i in range(1, len(alpha)):
             stage = f if i == last else self._stages[i]
-            _combine(f, self._stages, self._slopes, alpha[i], dt * beta[i], stage)
+            combine(f, self._stages, self._slopes, alpha[i], dt * beta[i], stage)
             correction = self.tableau.correction * dt**2 if i == last else 0.0
             self.relaxation(stage, dt * diagonal[i], correction, time + dt)
             if transported[i]:
@@ -285,7 +285,7 @@ class ImexStepper:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _combine(f, stages, slopes, alpha, beta, out):  # type: ignore[no-untyped-def]
+def combine(f, stages, slopes, alpha, beta, out):  # type: ignore[no-untyped-def]
     """Write sum_j alpha_j f_j + beta_j L_j into `out`, which may be f; f_0 is f, L_j in `slopes`.
 
     f and `out` have shape (cells, columns), `stages`, whose first is not used, and `slopes` one

@@ -41,6 +41,7 @@ REQUIRED: dict[str, tuple[tuple[str, ...], str]] = {
 OPTIONAL: dict[str, tuple[tuple[str, ...], str]] = {
     "moments": (("time", "x", "k"), "moments W carried by the closure"),
     "momentum": (("time", "x"), "rho u, to the bit, for a closure to restart from"),
+    "kinetic": (("time", "x"), "1 where the kinetic solver ran, 0 where the closure did"),
 }
 #: What `distribution`, which a solution may hold too, is called for by velocity dimension.
 DISTRIBUTION: dict[int, tuple[tuple[str, ...], str]] = {

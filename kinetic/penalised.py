@@ -26,12 +26,13 @@ as said in `kinetic.imex`, and are more accurate from z = 1 to 100.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy.fft
 from numba import njit
 
-from kinetic.boltzmann import boltzmann_operator
+from kinetic.boltzmann import BoltzmannOperator, boltzmann_operator
 from kinetic.collisions import BGK
 from kinetic.errors import InvalidInput
 from kinetic.imex import Explicit, ImexTableau, Relaxation
@@ -66,7 +67,7 @@ class Boltzmann:
         """
         if grid.dim != 2:
             raise InvalidInput("velocity.dim", grid.dim, "collision=boltzmann needs velocity.dim=2")
-        Q = boltzmann_operator(grid.points, grid.extent, self.angles, even=True)
+        Q = _operator(grid.points, grid.extent, self.angles)
         invariants = np.ascontiguousarray(Q.invariants.T)
         penalty = tableau.penalty_at(dt / knudsen)
         relaxation = BGK("density").relaxation(grid, knudsen / penalty)
@@ -85,6 +86,12 @@ class Boltzmann:
             add_difference(slope, collisions, M, f, penalty * grid.volume, rate, invariants)
 
         return relaxation, add
+
+
+@lru_cache(maxsize=4)
+def _operator(points: int, extent: float, angles: int) -> BoltzmannOperator:
+    """Return Q, kept: its tables take as long to make as it takes to evaluate for some cells."""
+    return boltzmann_operator(points, extent, angles, even=True)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})

@@ -59,6 +59,7 @@ def solutions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, xr.Dataset]
         "full": kinetic.solve(**ONE, output={"distribution": True}),
         "closure": closures.solve(**ONE, closure={"name": "hermite", "moments": 3}),
         "fast": closures.solve(**ONE, closure={"name": "entropy", "fast": True}),
+        "hybrid": closures.solve(**ONE, hybrid={"threshold": 0.01}),
     }
     for name, solution in made.items():
         kinetic.write_solution(solution, folder / name)
@@ -66,10 +67,11 @@ def solutions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, xr.Dataset]
 
 
 WITHOUT = {
-    "plain": ("optional", "closures only", "fast closures only", "`distribution`"),
-    "full": ("closures only", "fast closures only"),
-    "closure": ("optional", "fast closures only", "`distribution`"),
-    "fast": ("optional", "`distribution`"),
+    "plain": ("optional", "closures only", "fast closures only", "hybrid only", "`distribution`"),
+    "full": ("closures only", "fast closures only", "hybrid only"),
+    "closure": ("optional", "fast closures only", "hybrid only", "`distribution`"),
+    "fast": ("optional", "hybrid only", "`distribution`"),
+    "hybrid": ("optional", "fast closures only", "`distribution`"),
 }
 
 
