@@ -5,6 +5,7 @@
 #   make test    lint, types and the test suite
 #   make bench   benchmarks of speed
 #   make docs    the documentation, in outputs/docs
+#   make reproduce  every table of the README and every reference figure (hours)
 #   make models  the data set and the trained closures that data/closures holds, in outputs/models
 #
 # PYTHON chooses the interpreter, PIP_ARGS adds options of pip install, e.g. another index.
@@ -18,7 +19,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo lint test bench docs models clean
+.PHONY: help setup demo lint test bench docs models reproduce clean
 .DEFAULT_GOAL := help
 
 help:
@@ -49,17 +50,20 @@ bench: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs outputs/docs
 
+reproduce: $(STAMP)
+	$(BIN)/python docs/reproduce.py
+
 models: $(STAMP)
 	$(BIN)/kinetic dataset dataset.trajectories=400 "dataset.families=[wave,mix]" \
 		hydra.run.dir=outputs/models/data
 	for K in 6 9 12; do $(BIN)/closures train closure.moments=$$K \
 		train.data=outputs/models/data/dataset.zarr hydra.run.dir=outputs/models/k$$K || exit; done
-	for GAS in "2 bgk 8" "2 boltzmann 9.2" "3 bgk 8"; do set -- $$GAS; \
+	for GAS in "2 bgk 8 9\ 16" "2 boltzmann 9.2 9\ 16" "3 bgk 8 9"; do set -- $$GAS; \
 		DIR=outputs/models/d$$1-$$2; \
 		$(BIN)/kinetic dataset velocity.dim=$$1 collision=$$2 velocity.extent=$$3 \
 			dataset.trajectories=120 "dataset.families=[wave,mix]" hydra.run.dir=$$DIR && \
-		$(BIN)/closures train closure.moments=9 train=reduced train.data=$$DIR/dataset.zarr \
-			hydra.run.dir=$$DIR-k9 || exit; done
+		for K in $$4; do $(BIN)/closures train closure.moments=$$K train=reduced \
+			train.data=$$DIR/dataset.zarr hydra.run.dir=$$DIR-k$$K || exit; done || exit; done
 
 clean:
 	rm -rf $(VENV) build dist outputs multirun *.egg-info

@@ -7,6 +7,7 @@ import os
 # Before numerical libraries are loaded: the suite's workers share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -44,3 +45,19 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
         patch.setattr(comparison, "parse", with_history)
         config = SMALL | {"time": {"end": 0.02, "snapshots": 4}}
         return comparison.compare(config, tmp_path_factory.mktemp("comparison"), progress=False)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what takes long and is tested elsewhere: drawing figures, measuring structure."""
+    from fake_closures import fake_structure
+
+    from closures import comparison
+    from closures.report.style import Drawing
+
+    def draw(drawing: Drawing, folder: Path) -> str:
+        (folder / f"{drawing.name}.png").touch()
+        return "<svg></svg>"
+
+    monkeypatch.setattr(Drawing, "save", draw)
+    monkeypatch.setattr(comparison, "structure", fake_structure)

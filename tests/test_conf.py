@@ -17,6 +17,7 @@ from closures.cli import CLOSURES
 from closures.cli import main as closures_main
 from closures.comparison import CompareConfig
 from closures.demo import Plan
+from closures.learn.options import LearnConfig
 from closures.library import NETWORKS
 from closures.network.fit import NetworkTrainConfig
 from closures.report.runs import ReportConfig
@@ -64,12 +65,17 @@ def report_part(config: Mapping[str, Any]) -> ReportConfig:
 
 
 #: Commands that train a closure, and so take no other, with what they train.
-TRAINING = {"closures_train": ("entropy", *NETWORKS), "closures_demo": ("entropy",)}
+TRAINING = {
+    "closures_train": ("entropy", *NETWORKS),
+    "closures_demo": ("entropy",),
+    "closures_learn": ("entropy",),
+}
 
 READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "closures_solve": ClosureSolveConfig.from_mapping,
     "closures_compare": CompareConfig.from_mapping,
     "closures_demo": demo_plan,
+    "closures_learn": LearnConfig.from_mapping,
     "closures_report": report_part,
     "closures_train": train_part,
     "kinetic_solve": schema.SolveConfig.from_mapping,
@@ -117,17 +123,38 @@ EXPERIMENTS = [option for group, option in OPTIONS if group == "experiment"]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_experiment_runs_when_it_is_small(name: str, tmp_path: Path) -> None:
-    small = ["cells=6", "time.end=0.002", "time.snapshots=3", f"hydra.run.dir={tmp_path}"]
-    assert closures_main(["compare", f"+experiment={name}", *small]) == 0
+def test_every_experiment_runs_when_it_is_small(name: str, tmp_path: Path, quick: None) -> None:
+    small = ["cells=6", "time.end=0.002", "time.snapshots=3", "compare.cases=1"]
+    given = composed("closures_compare", f"+experiment={name}")["compare"]["closures"]
+    # Networks have to be trained; what trains them has tests of its own.
+    shipped = [one for one in given if not one.startswith("outputs/")]
+    chosen = [f"compare.closures=[{','.join(shipped)}]", f"hydra.run.dir={tmp_path}"]
+    assert closures_main(["compare", f"+experiment={name}", *small, *chosen]) == 0
     record = json.loads((tmp_path / "metrics.json").read_text())
     assert {case["status"] for case in record["cases"]} == {"ok"}
-    assert (tmp_path / "figures" / "moments-entropy.png").is_file()
+    figures = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert set(REPRODUCE["SHOWN"][name]) <= figures
+
+
+REPRODUCE = runpy.run_path(str(config_dir().parent / "docs" / "reproduce.py"))
+
+
+def test_everything_that_can_be_reproduced_is() -> None:
+    assert set(REPRODUCE["SHOWN"]) == set(EXPERIMENTS)
+    assert set(REPRODUCE["TABLES"]) == {name for name in EXPERIMENTS if name.startswith("table")}
+    models = {f"{REPRODUCE['OUTPUTS']}/{name}/model" for name in REPRODUCE["NETWORKS"]}
+    for name in EXPERIMENTS:
+        compared = composed("closures_compare", f"+experiment={name}")["compare"]["closures"]
+        assert {one for one in compared if one.startswith("outputs/")} <= models
+        trained = [words for words in REPRODUCE["commands"]([name]) if words[1] == "train"]
+        assert bool(trained) == any(one in models for one in compared)
 
 
 def test_the_options_of_a_group_have_the_same_keys() -> None:
     keys: dict[str, set[tuple[str, ...]]] = {}
     for group, option in OPTIONS:
+        if group == "experiment":  # these set keys of any group
+            continue
         loaded = OmegaConf.load(config_dir() / group / f"{option}.yaml")
         assert OmegaConf.is_dict(loaded)
         keys.setdefault(group, set()).add(tuple(map(str, loaded)))

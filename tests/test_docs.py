@@ -19,11 +19,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from fake_closures import fake_structure
 
-from closures import comparison
 from closures.cli import main as closures_main
-from closures.report.style import Drawing
 from kinetic.cli import main as kinetic_main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,18 +54,6 @@ def run_line(line: str, scripts: Path) -> None:
     with contextlib.redirect_stderr(errors):
         status = PROGRAMS[words[0]](words[1:])
     assert status == 0, f"{line}\n{errors.getvalue()}"
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what takes long and is tested elsewhere: drawing figures, measuring structure."""
-
-    def draw(drawing: Drawing, folder: Path) -> str:
-        (folder / f"{drawing.name}.png").touch()
-        return "<svg></svg>"
-
-    monkeypatch.setattr(Drawing, "save", draw)
-    monkeypatch.setattr(comparison, "structure", fake_structure)
 
 
 def install(packages: list[str], scripts: Path) -> None:
