@@ -58,12 +58,16 @@ models: $(STAMP)
 		hydra.run.dir=outputs/models/data
 	for K in 6 9 12; do $(BIN)/closures train closure.moments=$$K \
 		train.data=outputs/models/data/dataset.zarr hydra.run.dir=outputs/models/k$$K || exit; done
-	for GAS in "2 bgk 8 9\ 16" "2 boltzmann 9.2 9\ 16" "3 bgk 8 9"; do set -- $$GAS; \
+	for GAS in "2 bgk 8 9.2 16 9 16" "2 boltzmann 9.2 9.2 12 9 16" "3 bgk 8 8 12 9"; do set -- $$GAS; \
 		DIR=outputs/models/d$$1-$$2; \
-		$(BIN)/kinetic dataset velocity.dim=$$1 collision=$$2 velocity.extent=$$3 \
-			dataset.trajectories=120 "dataset.families=[wave,mix]" hydra.run.dir=$$DIR && \
-		for K in $$4; do $(BIN)/closures train closure.moments=$$K train=reduced \
-			train.data=$$DIR/dataset.zarr hydra.run.dir=$$DIR-k$$K || exit; done || exit; done
+		DATA="$(BIN)/kinetic dataset velocity.dim=$$1 collision=$$2 dataset.families=[wave,mix]"; \
+		$$DATA velocity.extent=$$3 dataset.trajectories=120 hydra.run.dir=$$DIR && \
+		$$DATA velocity.extent=$$4 dataset.trajectories=$$5 dataset.seed=500000 \
+			hydra.run.dir=$$DIR-validation || exit; \
+		shift 5; \
+		for K in $$*; do $(BIN)/closures train closure.moments=$$K train=reduced \
+			train.data=$$DIR/dataset.zarr train.validation=$$DIR-validation/dataset.zarr \
+			hydra.run.dir=$$DIR-k$$K || exit; done; done
 
 clean:
 	rm -rf $(VENV) build dist outputs multirun *.egg-info

@@ -1,6 +1,6 @@
 """Costs and errors of the hybrid solver, beside the closure alone and the kinetic solver.
 
-python benchmarks/hybrid.py --threshold 0.003
+python benchmarks/hybrid.py --threshold 0.01
 python benchmarks/hybrid.py --dim 1 --collision bgk --moments 6
 
 Of the draws of each family, with jumps `--strength` times as large (`benchmarks/robustness.py`), it
@@ -175,7 +175,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dim", type=int, default=2, help="velocity.dim")
     parser.add_argument("--collision", default="boltzmann")
     parser.add_argument("--moments", type=int, default=None, help="closure.moments")
-    parser.add_argument("--threshold", type=float, default=0.003, help="hybrid.threshold")
+    parser.add_argument("--threshold", type=float, default=0.01, help="hybrid.threshold")
     parser.add_argument("--families", nargs="+", default=["shock", "mix", "transition"])
     parser.add_argument("--draws", type=int, default=20, help="draws of each family looked at")
     parser.add_argument("--cases", type=int, default=3, help="of these, the strongest")

@@ -2,7 +2,8 @@
 
     R_k = int w_k(c) Q(f) dv / rho^2,    c = (v-u)/sqrt(T)        (Maxwell molecules, dimensionless)
 
-As w will be splines, the sums of their basis over Q are all that is needed.
+As w will be splines, the sums of their basis over Q are all that is needed. Near equilibrium,
+f = M (1 + theta.w), they are R = -A theta with A of `linear_response`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from closures.reduced_features import ReducedSplineFeatures
 from closures.reduced_samples import reduce, reduced_averages
 from closures.samples import EXTENT, NODES
 from closures.splines import SplineBasis
-from kinetic.boltzmann import boltzmann_operator
+from kinetic.boltzmann import BoltzmannOperator, boltzmann_operator
 from kinetic.dataset import TrajectorySet
 
 Array = NDArray[np.float64]
+
+STEP = 1e-2
+"""theta of the differences of `linear_response`, of which they do not depend."""
 
 FINER = 4
 """Q is interpolated to nodes so many times as dense, as those of f do not resolve w."""
@@ -46,9 +51,7 @@ def read_collisions(
     data: TrajectorySet, basis: SplineBasis, most: int, seed: int
 ) -> CollisionSamples:
     """Evaluate the collision operator of a data set of D = 2 on `most` of its distributions."""
-    v = np.asarray(data[0].v)
-    angles = data.configuration["collision"]["angles"]
-    operator = boltzmann_operator(len(v), float(-v[0]), angles)
+    v, operator = np.asarray(data[0].v), operator_of(data)
     each = max(1, most // len(data))
     averages, rates = [], []
     for index in range(len(data)):
@@ -61,6 +64,29 @@ def read_collisions(
         averages.append(reduced_averages(gh, v, basis, data.dim, EXTENT, NODES)[0])
         rates.append(_sums(reduce(operator(f), v, data.dim), gh, v, basis, data.dim))
     return CollisionSamples(torch.cat(averages), torch.cat(rates))
+
+
+def operator_of(data: TrajectorySet) -> BoltzmannOperator:
+    """The collision operator of a data set of D = 2."""
+    v = np.asarray(data[0].v)
+    return boltzmann_operator(len(v), float(-v[0]), data.configuration["collision"]["angles"])
+
+
+def linear_response(features: ReducedSplineFeatures, operator: BoltzmannOperator) -> Tensor:
+    """A_kl = -d R_k/d theta_l at equilibrium, symmetric, of moments of D = 2: (K, K).
+
+    By central differences of Q(M (1 + theta.w)), M the unit Maxwellian: exact, as Q is quadratic.
+    """
+    v = operator.velocities[0][:, 0]
+    a, b = features.matrix(torch.as_tensor(v)).detach().numpy()
+    s = (v**2 - 1.0) / math.sqrt(2.0)
+    w = a[:, None] + b[:, None] * s[:, None]
+    M = np.exp(-0.5 * (v[:, None] ** 2 + v**2)) / (2 * math.pi)
+    up, down = (np.moveaxis(M[..., None] * (1.0 + step * w), -1, 0) for step in (STEP, -STEP))
+    Q = (operator(up) - operator(down)) / (2.0 * STEP)
+    gh = reduce(np.repeat(M[None], len(Q), axis=0), v, 2)
+    A = -_sums(reduce(Q, v, 2), gh, v, features.basis, 2) @ features.table.detach()
+    return 0.5 * (A + A.T)
 
 
 def _sums(q: Array, gh: Array, v: Array, basis: SplineBasis, dimension: int) -> Tensor:

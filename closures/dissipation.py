@@ -25,23 +25,25 @@ DECADES = (-3, 1)
 """Range of log10 eps within which a and d vary."""
 
 MEMORY, SLIGHT = 0.18, 0.01
-"""To start from: the time in which modes are lost without collisions, times K, and a damping."""
+"""To start from: the time in which modes are lost without collisions, times the number of degrees
+beyond two that are carried (in one dimension K), and a damping."""
 
 
 class Dissipation(nn.Module):
     """a and d of K moments as functions of the Knudsen number.
 
-    At the start a = SLIGHT and d = (n/N)^2 eps s/(2 eps + 2 s), s = MEMORY/K: the higher a moment,
-    the shorter it lives, and the more are carried, the less is lost.
+    At the start a = SLIGHT and d = (n/N)^2 eps s/(2 eps + 2 s), s = MEMORY/(N-2): the higher a
+    moment, the shorter it lives, and the more are carried, the less is lost.
 
     Args:
-        degrees: of the Hermite functions that the moments resemble, n (K,); N is the largest.
+        degrees: of the Hermite functions that the moments resemble, n (K,); N is the largest, 3 or
+            more.
     """
 
     def __init__(self, degrees: Tensor) -> None:
         super().__init__()
         eps = 10.0 ** torch.arange(DECADES[0], DECADES[1] + 1, dtype=torch.float64)
-        s = MEMORY / len(degrees)
+        s = MEMORY / (int(degrees.max()) - 2)
         d = (degrees / degrees.max())[:, None] ** 2 * (0.5 * eps * s / (eps + s))
         self.raw_damping = nn.Parameter(_inverse_softplus(torch.full_like(d, SLIGHT)))
         self.raw_diffusivity = nn.Parameter(_inverse_softplus(d))

@@ -22,8 +22,9 @@ DUAL = DualSolver(regularization=1e-8)
 theta by that much a decoding, which no other state notices. As it acts once a step, it is also what
 a boost changes however fine the cells are: with 1e-6 it was 3e-7 of the solution."""
 
-REDUCED_DUAL = DualSolver(regularization=1e-6)
-"""That of more dimensions, whose tails are held by the barrier of `closures.reduced_dual` only."""
+REDUCED_DUAL = DualSolver(regularization=1e-6, iterations=200)
+"""That of more dimensions, whose tails are held by the barrier of `closures.reduced_dual` only:
+along it Newton's method can go 60 steps and more before it finds a minimum that is nowhere near."""
 
 RESOLVED = 0.05
 """Part of a Hermite function that w must hold to be ordered by it."""

@@ -387,7 +387,7 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def _dissipation(folder: Path, tensors: Mapping[str, Tensor], count: int) -> Dissipation:
-    dissipation = Dissipation(torch.arange(1, count + 1)).requires_grad_(False)
+    dissipation = Dissipation(torch.arange(3, count + 3)).requires_grad_(False)
     own = dissipation.state_dict()
     given = {name: tensors.get(DISSIPATION + name, torch.zeros(0)) for name in own}
     if any(given[name].shape != value.shape for name, value in own.items()):

@@ -5,7 +5,8 @@
 theta_w are the coefficients of w in log f_hat, so the entropy production of f_hat is
 rho^2/eps theta_w.A theta_w >= 0 whatever A is, and R = 0 in equilibrium, where theta_w = 0. A mixes
 w of one parity only and does not change when m is reflected, so a reflected gas has the reflected
-R. L is a constant, found by the linear response, plus a small network of m.
+R. L is a constant, that of the linear response of the operator, plus a small network of m that
+vanishes in equilibrium: so viscosity and heat conduction are those of the operator.
 
 Labels are the collision operator's own (`closures.collision_samples`). They are learned relative to
 their size, as nearly equilibrium and far from it both matter.
@@ -52,15 +53,28 @@ class Production(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
+    @property
+    def network(self) -> list[nn.Module]:
+        """What is learned when the linear response is known."""
+        return [self.first, self.second, self.last]
+
+    @torch.no_grad()
+    def set_response(self, A: Tensor) -> None:
+        """Let A (K, K), which mixes no parities, be that of equilibrium."""
+        same = self.parity[:, None] == self.parity
+        L = torch.linalg.cholesky(torch.where(same, A, 0.0))
+        self.constant.copy_(L[self.places[0], self.places[1]])
+
     def forward(self, m: Tensor) -> Tensor:
         """A of m."""
-        entries = self.constant + self._even(m) - self._even(torch.zeros_like(m[:1]))
+        entries = self.constant + self.even(m) - self.even(torch.zeros_like(m[:1]))
         K = len(self.parity)
         L = m.new_zeros((len(m), K, K))
         L[:, self.places[0], self.places[1]] = entries
         return L @ L.transpose(1, 2)
 
-    def _even(self, m: Tensor) -> Tensor:
+    def even(self, m: Tensor) -> Tensor:
+        """What the network adds to the entries of L, and does not change when m is reflected."""
         return 0.5 * (self._perceptron(m) + self._perceptron(self.parity * m))
 
     def _perceptron(self, m: Tensor) -> Tensor:

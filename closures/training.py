@@ -23,7 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from closures.closure import MomentClosure
-from closures.collision_samples import CollisionSamples, read_collisions
+from closures.collision_samples import (
+    CollisionSamples,
+    linear_response,
+    operator_of,
+    read_collisions,
+)
 from closures.distil import distil
 from closures.features import INVARIANTS
 from closures.finite_volume import Failure
@@ -38,6 +43,7 @@ from closures.reduced_features import ReducedSplineFeatures
 from closures.samples import Samples, read_samples
 from closures.stages import History, Run, Stage, patience_is_spent
 from closures.unrolling import Windows, read_windows, rollout_error
+from kinetic.boltzmann import BoltzmannOperator
 from kinetic.dataset import TrajectorySet
 from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.options import Options, integer, optional, positive, text
@@ -48,13 +54,16 @@ CHECK_EVERY = {"moments": 100, "collisions": 100, "rollout": 5}
 """Steps between two looks at the validation set, each of which leaves a checkpoint."""
 
 WINDOWS = 400
-"""Most trajectories that the solver is run on, and a tenth of it for validation."""
+"""Most trajectories that the solver is run on."""
 
 SHORTEST, LONGEST = 0.2, 0.5
 """Windows at the first and the last step, as fractions of the time of a trajectory."""
 
 MOMENT_RATE = 0.02
 """Learning rate of w in `rollout`, as a fraction of that of the dissipation."""
+
+HELD_OUT = {1: 40, 2: 8, 3: 8}
+"""Most validation trajectories that the solver is run on, by velocity dimension."""
 
 COLLISION_RATE, COLLISION_SHARE = 3e-3, 10
 """Learning rate of the production, and how many samples there are for each of its."""
@@ -215,6 +224,7 @@ class Collisions:
     name = "collisions"
     samples: CollisionSamples
     held_out: CollisionSamples
+    operator: BoltzmannOperator
 
     def __init__(self, options: TrainOptions) -> None:
         self.options, self.steps = options, options.steps
@@ -222,13 +232,18 @@ class Collisions:
 
     def rates(self, learned: Learned) -> list[tuple[nn.Module, float]]:
         assert learned.production is not None
-        return [(learned.production, COLLISION_RATE)]
+        return [(part, COLLISION_RATE) for part in learned.production.network]
 
     def begin(self, learned: Learned) -> None:
         learned.order_by_degree()
+        features = learned.encoder.features()
+        assert learned.production is not None
+        assert isinstance(features, ReducedSplineFeatures)
+        learned.production.set_response(linear_response(features, self.operator))
 
     def read(self, data: TrajectorySet, validation: TrajectorySet) -> None:
         count, seed = self.options.samples // COLLISION_SHARE, self.options.seed
+        self.operator = operator_of(data)
         self.samples = read_collisions(data, BASIS, count, seed)
         self.held_out = read_collisions(validation, BASIS, count // 10, seed)
 
@@ -256,7 +271,10 @@ class Collisions:
 
 
 class Rollout:
-    """The stage that adjusts w and its dissipation through the solver."""
+    """The stage that adjusts w and its dissipation through the solver.
+
+    What Boltzmann's collisions do is known of the w it was learned for: these stay as they are.
+    """
 
     name = "rollout"
     windows: Windows
@@ -268,8 +286,9 @@ class Rollout:
 
     def rates(self, learned: Learned) -> list[tuple[nn.Module, float]]:
         rate = self.options.update_rate
-        slow = [learned.encoder] + ([learned.production] if learned.production else [])
-        return [*((part, MOMENT_RATE * rate) for part in slow), (learned.dissipation, rate)]
+        if learned.production is not None:
+            return [(learned.dissipation, rate)]
+        return [(learned.encoder, MOMENT_RATE * rate), (learned.dissipation, rate)]
 
     def begin(self, learned: Learned) -> None:
         if learned.production is None:
@@ -277,7 +296,7 @@ class Rollout:
 
     def read(self, data: TrajectorySet, validation: TrajectorySet) -> None:
         self.windows = read_windows(data, BASIS, WINDOWS)
-        self.held_out = read_windows(validation, BASIS, WINDOWS // 10)
+        self.held_out = read_windows(validation, BASIS, HELD_OUT[data.dim])
 
     def loss(self, learned: Learned, step: int) -> Tensor:
         rng = np.random.default_rng([self.options.seed, self.options.steps + step])

@@ -40,6 +40,12 @@ def test_at_the_start_higher_moments_live_shorter() -> None:
     assert (d < 0.5 * share * longest).all()
 
 
+def test_two_moments_of_one_degree_leave_as_much_out_as_one() -> None:
+    one, two = (Dissipation(torch.tensor(n)) for n in ([3, 4, 5], [3, 3, 4, 4, 5, 5]))
+    assert torch.equal(two.raw_diffusivity[::2], one.raw_diffusivity)
+    assert torch.equal(two.raw_diffusivity[1::2], one.raw_diffusivity)
+
+
 def test_between_the_decades_and_beyond_them() -> None:
     dissipation = Dissipation(DEGREES)
     with torch.no_grad():

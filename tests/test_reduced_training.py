@@ -10,15 +10,19 @@ import pytest
 import torch
 
 import closures
-from closures.collision_samples import read_collisions
+from closures.collision_samples import linear_response, operator_of, read_collisions
 from closures.gas import Gas
 from closures.learned import BASIS, Learned
 from closures.learning_data import gas_of_data
 from closures.library import load
 from closures.production import relative_error
-from closures.reduced_features import ReducedHermiteFeatures
+from closures.reduced import ReducedClosure
+from closures.reduced_features import ReducedHermiteFeatures, ReducedSplineFeatures
 from closures.training import train
 from kinetic.dataset import generate, open_dataset
+
+ROUGH = 0.02
+"""How well a grid of 32 points holds functions that are not smooth in their tails."""
 
 SMALL = {
     "velocity": {"dim": 2, "points": 32, "extent": 8.0},
@@ -54,8 +58,13 @@ def test_a_model_is_trained_again_to_the_bit_and_solves(folder: Path, tmp_path: 
     assert (manifest["dimension"], manifest["collision"]) == (2, "boltzmann")
     gas = gas_of_data(open_dataset(folder / "training.zarr"))
     closure = load("model", path=one, gas=gas)
+    assert isinstance(closure, ReducedClosure)
     assert closure.moments == 5
-    assert getattr(closure, "production", None) is not None
+    assert isinstance(closure.features, ReducedSplineFeatures)
+    assert closure.production is not None
+    A = closure.production(torch.zeros((1, 5), dtype=torch.float64))[0]
+    operator = operator_of(open_dataset(folder / "training.zarr"))
+    assert torch.allclose(A, linear_response(closure.features, operator), atol=ROUGH)
     solution = closures.solve(**SMALL, closure={"name": "model", "path": str(one)}, knudsen=0.1)
     assert np.isfinite(solution.energy.values).all()
 
@@ -67,11 +76,25 @@ def test_the_operator_moves_stress_and_heat_flux_at_their_rates(folder: Path) ->
     c = torch.linspace(-6, 6, 400, dtype=torch.float64)
     first_two = ReducedHermiteFeatures(2, 2)
     B = BASIS.matrix(c).expand(2, -1, -1)
-    table = torch.linalg.lstsq(B, first_two.matrix(c), driver="gels").solution.flatten(0, 1)
+    splines = torch.linalg.lstsq(B, first_two.matrix(c), driver="gels").solution
+    table = splines.flatten(0, 1)
     m, R = samples.averages @ table, samples.rates @ table
     for k, (rate, most) in enumerate(((0.5, 0.02), (0.25, 0.05))):
         error = (R[:, k] + rate * m[:, k]).abs() / (rate * m[:, k].abs() + 1e-4)
         assert error.median() < most  # a coarse grid, which cuts some tails
+    features = ReducedSplineFeatures(BASIS, splines, first_two.parity)
+    A = linear_response(features, operator_of(data))
+    assert torch.allclose(A, torch.diag(torch.tensor([0.5, 0.25]).double()), atol=2e-3)
+
+
+def test_the_linear_response_is_symmetric_positive_and_keeps_parity(folder: Path) -> None:
+    features = Learned(9, Gas(2, "boltzmann")).requires_grad_(False).encoder.features()
+    assert isinstance(features, ReducedSplineFeatures)
+    A = linear_response(features, operator_of(open_dataset(folder / "training.zarr")))
+    assert torch.equal(A, A.T)
+    assert torch.linalg.eigvalsh(A)[0] > 0.2  # nothing relaxes slower than the heat flux, 1/4
+    mixed = features.parity[:, None] != features.parity
+    assert A[mixed].abs().max() < ROUGH
 
 
 def test_the_error_of_the_production_is_none_where_it_is_right() -> None:
@@ -80,3 +103,28 @@ def test_the_error_of_the_production_is_none_where_it_is_right() -> None:
     m = torch.randn(20, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     error = relative_error(learned.production, m, m, -0.5 * m)  # A begins as one half
     assert float(error.detach()) < 1e-12
+
+
+def test_half_of_the_functions_are_of_the_velocity_along_the_flow_until_they_are_turned() -> None:
+    learned = Learned(9, Gas(2)).requires_grad_(False)
+    encoder = learned.encoder
+    generator = torch.Generator().manual_seed(0)
+    for weight in encoder.parameters():
+        weight.copy_(torch.randn(weight.shape, generator=generator, dtype=weight.dtype))
+
+    def across() -> list[bool]:
+        features = encoder.features()
+        assert isinstance(features, ReducedSplineFeatures)
+        return [bool(b.abs().max() > 1e-9) for b in features.coefficients[1].T]
+
+    two_of_four, two_of_five = [False] * 2 + [True] * 2, [False] * 2 + [True] * 3
+    assert across() == two_of_four + two_of_five
+    features = encoder.features()
+    learned.order_by_degree()
+    assert all(across())
+    # The span is the same: what was in it still is.
+    c = torch.linspace(-5.0, 5.0, 41, dtype=torch.float64)
+    before, after = (
+        f.matrix(c).permute(1, 0, 2).flatten(0, 1) for f in (features, encoder.features())
+    )
+    assert (after @ torch.linalg.lstsq(after, before).solution - before).abs().max() < 1e-9

@@ -5,7 +5,7 @@ Where collisions are explicit (`kinetic.penalised`), their rate of change
     e = [Q(f) - beta (M - f)] / eps
 
 is the whole cost. A cell whose collisions relax little of f in a step, z = dt rho / eps << 1, keeps
-e for k steps, k z <= 4 sqrt(threshold): between evaluations k and k' steps apart
+e for k steps, k z <= 8 sqrt(threshold): between evaluations k and k' steps apart
 
     e(t) -> e_n + k/(2 k') (e_n - e_(n-1)),
 
@@ -22,6 +22,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from closures.hybrid import runtime
 from closures.hybrid.runtime import Array
 from kinetic.collisions import Collision
 from kinetic.errors import NonPhysicalState
@@ -29,8 +30,8 @@ from kinetic.imex import Explicit, ImexTableau, Relaxation
 from kinetic.moments import moments_of
 from kinetic.velocity import VelocityGrid
 
-LAG = 4.0
-"""k z is at most this times the square root of the threshold; with 8 errors are still the same."""
+LAG = 8.0
+"""k z is at most this times the square root of the threshold; with 4 errors are the same."""
 
 LONGEST = 8
 """Steps for which e is kept at most: in so many the gas moves by about half a cell."""
@@ -38,11 +39,18 @@ LONGEST = 8
 Rows = NDArray[np.int64]
 
 
+def runs_of(rows: Rows) -> list[slice]:
+    """Ascending rows as slices of neighbours."""
+    parts = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1) if rows.size else []
+    return [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
+
+
 @dataclass
 class KineticCollisions:
     """The parts of a collision operator on some of the cells; see the module.
 
     Attributes:
+        rows: numbers of the cells; runs: the same as slices of neighbours.
         evaluated: cells so far whose Q was evaluated, counted at every evaluation.
     """
 
@@ -57,6 +65,7 @@ class KineticCollisions:
     def __post_init__(self) -> None:
         cells, columns = len(self.knudsen), self.grid.columns
         self.rows: Rows = np.empty(0, np.int64)
+        self.runs: list[slice] = []
         # Steps for which e is still kept, -1 where there is none; and for which it is and was kept.
         self._left = np.full(cells, -1)
         self._span, self._last = np.zeros((2, cells), int)
@@ -67,9 +76,10 @@ class KineticCollisions:
         """Be for the cells `rows` from now on; those that are new have no e yet."""
         self._left[np.setdiff1d(np.arange(len(self.knudsen)), rows)] = -1
         self.rows = rows
-        self._relaxation = self._parts(rows)[0]
+        self.runs = runs_of(rows)
+        self._relaxations = [self._parts(run)[0] for run in self.runs]
 
-    def _parts(self, rows: Rows) -> tuple[Relaxation, Explicit | None]:
+    def _parts(self, rows: Rows | slice) -> tuple[Relaxation, Explicit | None]:
         knudsen = np.ascontiguousarray(self.knudsen[rows])
         return self.operator.parts(self.grid, knudsen, self.tableau, self.dt)
 
@@ -79,13 +89,12 @@ class KineticCollisions:
         Raises:
             NonPhysicalState: a cell has no equilibrium.
         """
-        part = f[self.rows]
-        try:
-            self._relaxation(part, step, correction, time)
-        except NonPhysicalState as error:
-            cell = int(self.rows[error.cell])
-            raise NonPhysicalState(error.time, cell, error.values, error.reason) from None
-        f[self.rows] = part
+        for run, relaxation in zip(self.runs, self._relaxations, strict=True):
+            try:
+                relaxation(f[run], step, correction, time)
+            except NonPhysicalState as error:
+                cell = int(run.start) + error.cell
+                raise NonPhysicalState(error.time, cell, error.values, error.reason) from None
 
     def add(self, f: Array, slope: Array, first: bool, time: float) -> None:
         """Add e of f to `slope`, both (cells, C); `first` says whether a time step begins."""
@@ -101,7 +110,7 @@ class KineticCollisions:
             due = kept[self._left[kept] <= 0]
             self._renew(due, self._evaluated(f[due], np.zeros((due.size, f.shape[1])), due, time))
             self._left[kept] -= 1
-        slope[kept] += self._mean[kept]
+        runtime.add_rows(self._mean, kept, slope)
 
     def _plan(self, f: Array) -> None:
         """Decide for how many steps each cell that is due keeps what it will evaluate."""

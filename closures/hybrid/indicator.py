@@ -49,8 +49,8 @@ class Indicator:
     transport: Transport
     dt: float
 
-    def __call__(self, f: Array, kinetic: Mask, start: Array, time: float) -> Array:
-        """The indicator of every cell (cells,), infinite where there is no f_hat.
+    def __call__(self, f: Array, kinetic: Mask, start: Array, time: float) -> tuple[Array, Array]:
+        """The indicator of every cell (cells,), infinite where there is no f_hat; and theta.
 
         Args:
             f: distributions (cells, C).
@@ -71,7 +71,7 @@ class Indicator:
         speed, known = self._speed(f_hat, decoded)
         indicator = np.maximum(distance, speed * memory)
         indicator[~(found & known)] = np.inf
-        return indicator
+        return indicator, decoded.theta
 
     def _speed(self, f_hat: Array, decoded: Decoded) -> tuple[Array, Mask]:
         """r of every cell, and where it is known."""
@@ -90,8 +90,8 @@ def chosen(indicator: Array, kinetic: Mask, threshold: float, periodic: bool) ->
     return widened(wanted, periodic)
 
 
-def widened(wanted: Mask, periodic: bool) -> Mask:
-    """`wanted` and `BUFFER` cells on either side."""
-    around = np.pad(wanted, BUFFER, mode="wrap" if periodic else "edge")
-    windows = np.lib.stride_tricks.sliding_window_view(around, 2 * BUFFER + 1)
+def widened(wanted: Mask, periodic: bool, by: int = BUFFER) -> Mask:
+    """`wanted` and some cells on either side."""
+    around = np.pad(wanted, by, mode="wrap" if periodic else "edge")
+    windows = np.lib.stride_tricks.sliding_window_view(around, 2 * by + 1)
     return np.asarray(windows.any(axis=1))

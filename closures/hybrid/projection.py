@@ -121,10 +121,11 @@ class Projection:
         U, frame = np.zeros((2, cells, 3))
         return Decoded(U, frame, theta, np.zeros((cells, 2, n)))
 
-    def particles(self, f: Array) -> Array:
-        """Masses of g and h at the nodes along x, (cells, 2, points)."""
-        out = np.empty((len(f), 2, self.grid.points))
-        runtime.reduce(f, self.columns, out)
+    def particles(self, f: Array, rows: Rows | None = None) -> Array:
+        """Masses of g and h at the nodes along x, of `rows` of f or all of them, (., 2, points)."""
+        rows = np.arange(len(f)) if rows is None else rows
+        out = np.empty((rows.size, 2, self.grid.points))
+        runtime.reduce(f, rows, self.columns, out)
         return out
 
     def change(self, slopes: Array, weights: Array, rows: Rows) -> Array:

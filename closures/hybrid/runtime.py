@@ -86,17 +86,25 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_compiled
-def reduce(f, grid, out):  # type: ignore[no-untyped-def]
-    """Write masses g dv and h dv of f (cells, C) at the nodes v_1 into `out` (cells, 2, points)."""
+def reduce(f, rows, grid, out):  # type: ignore[no-untyped-def]
+    """Write masses g dv and h dv of `rows` of f (cells, C) at the nodes v_1 into `out`."""
     per_node = grid.mass.size
-    for cell in range(f.shape[0]):
+    for i in range(rows.size):
         for p in range(grid.nodes.size):
             g = h = 0.0
             for q in range(per_node):
-                value = f[cell, p * per_node + q]
+                value = f[rows[i], p * per_node + q]
                 g += grid.mass[q] * value
                 h += grid.transverse[q] * value
-            out[cell, 0, p], out[cell, 1, p] = g * grid.volume, h * grid.volume
+            out[i, 0, p], out[i, 1, p] = g * grid.volume, h * grid.volume
+
+
+@_compiled
+def add_rows(source, rows, out):  # type: ignore[no-untyped-def]
+    """Add `rows` of `source` to those of `out`, both (cells, C)."""
+    for i in range(rows.size):
+        for k in range(out.shape[1]):
+            out[rows[i], k] += source[rows[i], k]
 
 
 @_compiled

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import ceil, sqrt
 
 import numpy as np
 
@@ -32,6 +33,11 @@ from kinetic.transport import Transport
 
 LOOK = 8
 """Time steps between two looks at the indicator."""
+
+
+REACH = 2.0
+"""Times the square root of the number of cells: cells through which moments diffuse in a step. As a
+step is proportional to a cell, farther ones count for less than 1e-8."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,8 @@ class HybridStepper:
         cells, stages = solver.space.cells, len(tableau.explicit)
         self.kinetic: Mask = np.ones(cells, np.bool_)
         self.collisions.choose(np.arange(cells))
-        # Neighbouring kinetic cells, as slices.
-        self._runs = [slice(0, cells)]
+        # Kinetic cells whose moments diffuse into those of the closure.
+        self._near = np.empty(0, np.int64)
         self.cell_steps = np.zeros(2, np.int64)
         self._stages, self._slopes = np.zeros((2, stages, cells, solver.grid.columns))
         self._decoded = self.projection.nothing()
@@ -92,7 +98,9 @@ class HybridStepper:
         """
         if self.threshold <= 0.0:
             return
-        indicator = self.indicator(f, self.kinetic, self._decoded.theta, time)
+        indicator, theta = self.indicator(f, self.kinetic, self._decoded.theta, time)
+        # Where the next search in these cells begins.
+        self._decoded.theta[self.kinetic] = theta[self.kinetic]
         wanted = chosen(indicator, self.kinetic, self.threshold, self.periodic)
         self.turn(f, wanted & (self.threshold < FARTHEST) | ~np.isfinite(indicator))
 
@@ -104,7 +112,7 @@ class HybridStepper:
         """
         own, rows = self.projection, np.flatnonzero(self.kinetic & ~kinetic)
         if rows.size:
-            particles = own.particles(f[rows])
+            particles = own.particles(f, rows)
             U = own.conserved(particles)
             frame = own.frame(U)
             m = own.encode(particles, frame)
@@ -119,9 +127,10 @@ class HybridStepper:
     def _choose(self, kinetic: Mask) -> None:
         if not np.array_equal(kinetic, self.kinetic):
             self.kinetic = kinetic
-            edges = np.flatnonzero(np.diff(kinetic, prepend=False, append=False))
-            self._runs = [slice(*ends) for ends in edges.reshape(-1, 2).tolist()]
             self.collisions.choose(np.flatnonzero(kinetic))
+            reach = ceil(REACH * sqrt(kinetic.size))
+            near = widened(~kinetic, self.periodic, min(reach, (kinetic.size - 1) // 2))
+            self._near = np.flatnonzero(near & kinetic)
 
     def step(self, f: Array, time: float) -> None:
         """Advance f in place from `time` by dt.
@@ -156,7 +165,7 @@ class HybridStepper:
             self._slope(f, 0, True, time)
         for i in range(1, len(alpha)):
             stage = self._stages[i]
-            for run in self._runs:
+            for run in self.collisions.runs:
                 parts = (self._stages[:, run], self._slopes[:, run])
                 combine(f[run], *parts, alpha[i], self.dt * beta[i], stage[run])
             correction = self.tableau.correction * self.dt**2 if i == last else 0.0
@@ -177,16 +186,16 @@ class HybridStepper:
 
     def _relax(self, i: int, before: list[Decoded], step: float, correction: float) -> Decoded:
         """The closure's part of stage i, and what it makes of its cells."""
-        rows, other = np.flatnonzero(~self.kinetic), np.flatnonzero(self.kinetic)
+        rows, other = np.flatnonzero(~self.kinetic), self._near
         if not rows.size:
             return before[-1]
         own, stage = self.projection, self._stages[i]
         alpha, beta = (weights[i, :i] for weights in self.tableau.shu_osher)
-        particles = own.particles(stage[other])
+        particles = own.particles(stage, other)
         change = own.change(self._slopes, self.dt * beta, rows)
         held = [one.take(rows) for one in before]
         U = own.conserved(change) + np.tensordot(alpha, [one.U for one in held], 1)
-        m, frame = np.empty((len(stage), own.closure.moments)), np.empty((len(stage), 3))
+        m, frame = np.zeros((len(stage), own.closure.moments)), np.ones((len(stage), 3))
         frame[other], frame[rows] = own.frame(own.conserved(particles)), own.frame(U)
         m[other] = own.encode(particles, frame[other])
         m[rows] = own.transported(alpha, held, change, frame[rows])
