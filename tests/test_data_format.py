@@ -16,6 +16,7 @@ from fake_closures import SMALL, fake_batch
 import closures
 import kinetic
 from closures import comparison
+from closures.outcomes import Comparison
 from kinetic.commandline import Command
 from kinetic.jobs import RECORD, Job
 
@@ -152,3 +153,17 @@ def test_keys_of_a_record(tmp_path: Path) -> None:
     command = Command("work", "", "none", lambda config, folder: "done")
     Job("test", command, tmp_path, resume=False, tracebacks=False).run(dict)
     assert named("status.json", "key") == set(json.loads((tmp_path / RECORD).read_text()))
+
+
+def test_keys_of_profiles(compared: Comparison) -> None:
+    content = json.loads((compared.folder / "profiles.json").read_text())
+    assert named("profiles.json", "key") == set(content)
+    for case in content["cases"]:
+        assert named("profiles.json", "key of a case") == set(case)
+        for fields in case["solutions"].values():
+            (cell,) = (
+                others[0]
+                for names, _, others in rows("profiles.json", "key of a case")
+                if names == ["solutions"]
+            )
+            assert set(re.findall(r"`(\w+)`", cell)) == set(fields)

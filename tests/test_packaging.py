@@ -53,6 +53,14 @@ def test_an_installed_program_solves(program: str, installed: Path, tmp_path: Pa
     assert xr.open_zarr(tmp_path / "out" / "solution.zarr").sizes["x"] == 8
 
 
+def test_an_installed_program_reports(installed: Path, tmp_path: Path) -> None:
+    run(installed / "closures", "solve", *SMALL, cwd=tmp_path)
+    run(installed / "closures", "report", "out", "hydra.run.dir=report", cwd=tmp_path)
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "<style>" in page
+    assert '"use strict"' in page
+
+
 def test_the_installed_packages_are_not_those_of_the_checkout(
     installed: Path, tmp_path: Path
 ) -> None:
