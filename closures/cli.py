@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kinetic.cli import compile_kernels, quote, run_program
-from kinetic.commandline import Command, Configuration, Program
+from kinetic.commandline import DONE, INVALID, Command, Configuration, Program
+from kinetic.errors import InvalidInput
 from kinetic.resources import config_dir
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program ``closures`` and return its exit status."""
     given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["learn"] and (asked := [one for one in given if one.startswith("status=")]):
+        return _learning_status(asked[-1].removeprefix("status="))
     rewrite = run_directories if given[:1] == ["report"] else closure_directories
     return run_program(CLOSURES, given, rewrite)
 
@@ -34,6 +37,18 @@ def run_directories(arguments: list[str]) -> list[str]:
     ]
     rest = [argument for argument in arguments if argument not in runs]
     return [*rest, f"report.runs=[{','.join(map(quote, runs))}]"] if runs else rest
+
+
+def _learning_status(folder: str) -> int:
+    """Print how far a run of concurrent learning is; return the exit status."""
+    from closures.learn.status import read_status
+
+    try:
+        print(read_status(Path(folder)))
+    except InvalidInput as refusal:
+        print(f"closures learn: error: {refusal}", file=sys.stderr)
+        return INVALID
+    return DONE
 
 
 def closure_directories(overrides: list[str]) -> list[str]:
@@ -99,6 +114,18 @@ def _report(config: Configuration, folder: Path) -> str:
     return str(report(config, folder))
 
 
+def _learn(config: Configuration, folder: Path) -> str:
+    from closures.learn.loop import learn
+    from closures.report.learning import write_report
+    from kinetic.jobs import IncompleteError
+
+    finished = learn(config, folder)
+    write_report(folder)
+    if finished.failures:
+        raise IncompleteError(str(finished))
+    return str(finished)
+
+
 def _demo(config: Configuration, folder: Path) -> str:
     from closures.demo import run
 
@@ -119,6 +146,13 @@ CLOSURES = Program(
             compile_kernels,
         ),
         Command("report", "several runs joined in one page", "closures_report", _report),
+        Command(
+            "learn",
+            "concurrent learning: explore, label, train",
+            "closures_learn",
+            _learn,
+            compile_kernels,
+        ),
         Command(
             "demo",
             "data set, training, solution and report",

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from closures.report.style import PALETTE, Drawing, blank, legend
+from closures.learn.status import read_status, table
+from closures.learn.store import LabelStore
+from closures.report.html import render, write_page
+from closures.report.style import PALETTE, Drawing, blank, legend, settings
+from closures.report.tables import flat
 
 LOOKS = {"random": (PALETTE[1], "s", "drawn at random"), "indicator": (PALETTE[0], "o", "selected")}
 """Colour, marker and label of the two ways to choose what is labelled."""
@@ -57,3 +63,88 @@ def _draw_runs(axis: Any, name: str, runs: Sequence[Curve], decade: str | None) 
 def _error(point: Mapping[str, Any], decade: str | None) -> float:
     errors = point["error"]
     return float(max(errors.values()) if decade is None else errors[decade])
+
+
+Rows = Sequence[Mapping[str, Any]]
+"""Of a run, see `closures.learn.status.Row`."""
+
+
+def write_report(folder: Path) -> Path:
+    """Write ``figures/`` and ``report.html`` of a run, finished or not; return the page.
+
+    Raises:
+        InvalidInput: `folder` is not the directory of a run.
+    """
+    status = read_status(folder)
+    (folder / "figures").mkdir(exist_ok=True)
+    with settings():
+        figures = [draw(status.rows) for draw in (gases_figure, by_decade_figure) if status.rows]
+        drawings = [(drawing, drawing.save(folder / "figures")) for drawing in figures]
+    failures = LabelStore(folder / "labels").failures()
+    _, configuration = json.loads((folder / "configuration.json").read_text())
+    page = render(
+        "learning.html.j2",
+        {},
+        drawings=drawings,
+        table=table(status.rows),
+        state=status.state,
+        failures=failures,
+        configuration=dict(flat(configuration)),
+        facts=_facts(status.rows),
+        viewer=None,
+    )
+    return write_page(folder / "report.html", page)
+
+
+def _facts(rows: Rows) -> dict[str, str]:
+    if not rows:
+        return {}
+    last, seconds = rows[-1], [sum(row["seconds"].values()) for row in rows]
+    return {
+        "rounds": str(len(rows)),
+        "explored": str(last["total_explored"]),
+        "labelled": f"{last['total_labelled']} ({100 * last['share']:.2g} %)",
+        "wall time": f"{sum(seconds):.0f} s",
+    }
+
+
+def gases_figure(rows: Rows) -> Drawing:
+    """Draw what became of the gases of each round, and where the time went."""
+    figure, axes = blank(1, 3, (9.6, 3.0))
+    number = [row["round"] for row in rows]
+    kinds = ("accurate", "candidate", "failed")
+    axes[0, 0].stackplot(number, [[row[k] for row in rows] for k in kinds], labels=kinds, alpha=0.8)
+    axes[0, 0].set_ylabel("gases explored")
+    axes[0, 1].plot(number, [100 * row["share"] for row in rows], color=PALETTE[1], marker="o")
+    axes[0, 1].set(ylabel="labelled of all explored, %", yscale="log")
+    phases = ("explore", "label", "train", "validate")
+    spent = [[row["seconds"].get(phase, 0.0) for row in rows] for phase in phases]
+    axes[0, 2].stackplot(number, spent, labels=phases, alpha=0.8)
+    axes[0, 2].set_ylabel("seconds")
+    for axis in axes[0]:
+        axis.set_xlabel("round")
+    for axis in axes[0, ::2]:
+        axis.legend(loc="upper left")
+    caption = (
+        "Left: the explored gases of each round, by class. Middle: the share of labelled gases in "
+        "all that were explored so far. Right: the wall time of each round."
+    )
+    return Drawing("gases", "Gases and time", caption, figure)
+
+
+def by_decade_figure(rows: Rows) -> Drawing:
+    """Draw the worst indicator and the validation error of each decade, round by round."""
+    figure, axes = blank(1, 2, (7.6, 3.2))
+    names = {"worst": "worst indicator, %", "error": "validation error, %"}
+    for axis, (name, label) in zip(axes[0], names.items(), strict=True):
+        for place, decade in enumerate(rows[0][name]):
+            known = [(row["round"], 100 * row[name][decade]) for row in rows if row[name][decade]]
+            x, y = np.array(known).reshape(-1, 2).T
+            axis.plot(x, y, color=PALETTE[place], marker="o", ms=4, label=decade_label(decade))
+        axis.set(xlabel="round", ylabel=label, yscale="log")
+    legend(figure, axes[0, 0].get_lines())
+    caption = (
+        "By decade of the Knudsen number: the largest indicator of gases drawn at random, and the "
+        "error of the closures on labels that they did not learn from."
+    )
+    return Drawing("learning-decades", "Decades of the Knudsen number", caption, figure)

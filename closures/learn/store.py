@@ -1,0 +1,160 @@
+"""The labels of all runs that share a directory, each under a key that says what is in it.
+
+    KEY.safetensors   the arrays of a label; its header holds who asked for it
+    KEY.failed.json   why there is none: {reason, request}
+
+KEY is a hash of configuration and gas (`closures.learn.label`), so a label that exists is never
+made again, whoever asks. A file appears under its name only when it is complete; what a killed
+writer leaves has another name, and is removed by `clean`. Nothing is executed on reading.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from kinetic.config import Physics
+from kinetic.errors import InvalidInput
+from kinetic.trajectories import Trajectory, TrajectorySet
+from kinetic.velocity import VelocityGrid
+
+FAILED = ".failed.json"
+NAMES = ("distribution", "conserved", "knudsen", "decade")
+
+
+@dataclass(frozen=True)
+class LabelStore:
+    """The labels in a directory, which need not exist."""
+
+    path: Path
+
+    def has(self, key: str) -> bool:
+        """Whether there is a label."""
+        return self._file(key).exists()
+
+    def write(self, key: str, arrays: Mapping[str, NDArray[Any]], request: Any) -> None:
+        """Write a label, complete or not at all."""
+        whole = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+        self._replace(self._file(key), save(whole, {"request": json.dumps(request)}))
+
+    def read(self, key: str) -> dict[str, NDArray[Any]]:
+        """Read a label.
+
+        Raises:
+            InvalidInput: it is missing or damaged.
+        """
+        try:
+            arrays = load(self._file(key).read_bytes())
+        except (OSError, SafetensorError, ValueError) as error:
+            allowed = f"label {key} is damaged ({error}); delete it to have it made again"
+            raise InvalidInput("learn.store", self.path, allowed) from error
+        if set(arrays) != set(NAMES):
+            raise InvalidInput("learn.store", self.path, f"{key} is no label; delete it")
+        return arrays
+
+    def fail(self, key: str, reason: str, request: Any) -> None:
+        """Record why a label could not be made."""
+        record = json.dumps({"reason": reason, "request": request}) + "\n"
+        self._replace(self._failure(key), record.encode())
+
+    def failure(self, key: str) -> str | None:
+        """Why there is no label, None if that was never found out."""
+        try:
+            return str(json.loads(self._failure(key).read_text())["reason"])
+        except FileNotFoundError:
+            return None
+
+    def failures(self) -> dict[str, str]:
+        """All failures: key and reason."""
+        keys = sorted(one.name.removesuffix(FAILED) for one in self.path.glob(f"*{FAILED}"))
+        return {key: self.failure(key) or "" for key in keys}
+
+    def forgive(self, key: str) -> None:
+        """Forget a failure, so that the label is asked for again."""
+        self._failure(key).unlink(missing_ok=True)
+
+    def clean(self) -> None:
+        """Remove what killed writers left behind; only one run may use the store by now."""
+        for partial in self.path.glob("*.partial"):
+            partial.unlink(missing_ok=True)
+
+    def _file(self, key: str) -> Path:
+        return self.path / f"{key}.safetensors"
+
+    def _failure(self, key: str) -> Path:
+        return self.path / f"{key}{FAILED}"
+
+    def _replace(self, path: Path, content: bytes) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        partial.write_bytes(content)
+        partial.replace(path)
+
+
+class LabelSet(TrajectorySet):
+    """Labels as a data set to train on; each is read when it is asked for.
+
+    Its times are those within a window, as windows that begin later are no different to learn from.
+
+    Args:
+        store: where they are.
+        keys: which they are.
+        physics: what made them.
+        length: intervals between snapshots in a window.
+    """
+
+    def __init__(
+        self, store: LabelStore, keys: Sequence[str], physics: Physics, length: int
+    ) -> None:
+        velocity, time = physics.velocity, physics.time
+        self.path, self._store, self.keys = store.path, store, tuple(keys)
+        self.dim = velocity.dim
+        self.time = np.linspace(0.0, length * time.end / (time.snapshots - 1), length + 1)
+        self.v = VelocityGrid(velocity.points, velocity.extent, velocity.dim).nodes
+        self.x = (np.arange(physics.cells) + 0.5) / physics.cells
+        self.families = ("explored",) * len(self.keys)
+        self.seeds = np.arange(len(self.keys))
+        self.failures: list[dict[str, Any]] = []
+        self.configuration = physics.to_mapping()
+        self.seed_range = "training"
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, position: int) -> Trajectory:
+        arrays = self._store.read(self.keys[position])
+        return Trajectory(
+            family=self.families[position],
+            seed=position,
+            time=self.time,
+            x=self.x,
+            v=self.v,
+            knudsen=arrays["knudsen"],
+            conserved=arrays["conserved"],
+            distribution=arrays["distribution"],
+            dim=self.dim,
+        )
+
+    def __iter__(self) -> Iterator[Trajectory]:
+        return (self[position] for position in range(len(self)))
+
+    def take(self, positions: Sequence[int]) -> LabelSet:
+        """Some of the labels."""
+        keys = [self.keys[position] for position in positions]
+        chosen: LabelSet = object.__new__(LabelSet)
+        chosen.__dict__.update(self.__dict__)
+        chosen.keys = tuple(keys)
+        return chosen
+
+    def decades(self) -> list[int]:
+        """The decade of the Knudsen number of each label."""
+        return [int(self._store.read(key)["decade"][0]) for key in self.keys]
