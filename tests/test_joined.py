@@ -119,6 +119,15 @@ def test_films_have_a_frame_for_each_time(sweeps: Path) -> None:
     assert all(np.abs(one - other).max() > 50 for one, other in pairwise(frames))
 
 
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg on the PATH")
+def test_films_are_videos_too(sweeps: Path, tmp_path: Path) -> None:
+    out = ["report.animation=mp4", f"hydra.run.dir={tmp_path}"]
+    assert closures_main(["report", str(sweeps / "kinetic"), *out]) == 0
+    for path in (tmp_path / "figures").glob("*.mp4"):
+        assert b"ftyp" in path.read_bytes()[:12]
+    assert len(list((tmp_path / "figures").glob("animation-*.mp4"))) == 2
+
+
 def test_a_film_without_its_program_is_refused(
     sweeps: Path,
     tmp_path: Path,

@@ -94,7 +94,7 @@ def test_it_is_solved_from_python_and_conserves() -> None:
         assert np.ptp(field.sum("x").values) < 1e-13
 
 
-def test_it_is_compared(tmp_path: Path) -> None:
+def test_it_is_compared(tmp_path: Path, quick: None) -> None:
     chosen = "compare.closures=[bounded-hermite,bounded-hermite-6]"
     small = ["cells=12", "time.end=0.01", "time.snapshots=2", "compare.cases=1"]
     families = "compare.families=[wave]"
@@ -105,7 +105,6 @@ def test_it_is_compared(tmp_path: Path) -> None:
     assert found == {"bounded-hermite": 2, "bounded-hermite-6": 6}
     means = {spec: one["wave"]["density"] for spec, one in metrics["summary"].items()}
     assert 0.0 < means["bounded-hermite-6"] < means["bounded-hermite"]
-    assert all(one["realizability"]["passes"] for one in metrics["structure"].values())
     assert "bounded-hermite" in (tmp_path / "report.html").read_text()
 
 

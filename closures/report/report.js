@@ -307,7 +307,7 @@
     }
 
     function axes(svg, map, low, high, width) {
-      const values = ticks(low, high, 4);
+      const values = ticks(low, high, 5);
       const largest = Math.max(Math.abs(low), Math.abs(high));
       for (const value of values) {
         const y = map.y(value);
