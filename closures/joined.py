@@ -28,8 +28,8 @@ from kinetic.output import configuration_of, read_solution
 METRICS, SOLUTION = "metrics.json", "solution.zarr"
 KEY = "report.runs"
 
-#: Groups of a configuration that may differ between solutions of the same problem.
-HOW = ("closure", "output", "scheme")
+#: Keys of a configuration that are the same in solutions of the same problem.
+WHAT = ("problem", "knudsen", "cells", "boundary", "time", "collision")
 
 
 @dataclass(frozen=True)
@@ -179,9 +179,9 @@ def _result(run: str, case: Mapping[str, Any], counts: Mapping[str, int]) -> Res
 
 
 def problem_of(run: Run) -> str:
-    """What solutions must share to be compared: all but how it was solved."""
-    shared = {key: value for key, value in run.configuration.items() if key not in HOW}
-    shared["velocity"] = _group(run, "velocity").get("dim", 1)
+    """What solutions must share to be compared: the problem, not how it was solved."""
+    shared = {key: run.configuration.get(key) for key in WHAT}
+    shared["dimension"] = _group(run, "velocity").get("dim", 1)
     return json.dumps(shared, sort_keys=True)
 
 
@@ -193,7 +193,9 @@ def closure_of(run: Run) -> str:
     if closure.get("path") is not None:
         return str(closure["path"])
     count = "" if closure.get("moments") is None else f"-{closure['moments']}"
-    return f"{closure.get('name')}{count}{'-fast' if closure.get('fast') else ''}"
+    fast = "-fast" if closure.get("fast") else ""
+    hybrid = "" if _group(run, "hybrid").get("threshold") is None else "-hybrid"
+    return f"{closure.get('name')}{count}{fast}{hybrid}"
 
 
 def _group(run: Run, name: str) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image
 
 from closures import joined
 from closures.cli import main as closures_main
-from closures.joined import groups, profiles, read_runs
+from closures.joined import Run, closure_of, groups, profiles, read_runs
 from closures.metrics import errors, mean_error
 from closures.outcomes import REFERENCE, Comparison, overall
 from closures.report import animation
@@ -185,6 +186,25 @@ def test_one_problem_solved_twice_by_a_closure_is_shown_twice(sweeps: Path) -> N
     shutil.copytree(sweeps / "closures" / "0", copy)
     (members,) = groups(read_runs([sweeps / "closures" / "0", copy]))
     assert list(members) == ["euler", "euler #2"]
+
+
+@pytest.mark.parametrize(
+    ("configuration", "name"),
+    [
+        ({}, REFERENCE),
+        ({"closure": {"name": "euler", "moments": None}}, "euler"),
+        ({"closure": {"name": "entropy", "moments": 9, "fast": True}}, "entropy-9-fast"),
+        ({"closure": {"name": "model", "moments": None, "path": "a/model"}}, "a/model"),
+        (
+            {"closure": {"name": "entropy", "moments": 6}, "hybrid": {"threshold": 0.1}},
+            "entropy-6-hybrid",
+        ),
+    ],
+)
+def test_solutions_are_named_as_closures_are_in_a_comparison(
+    configuration: dict[str, Any], name: str
+) -> None:
+    assert closure_of(Run("a", Path("a"), configuration)) == name
 
 
 def test_directories_with_an_equals_sign_are_directories(
