@@ -25,6 +25,7 @@ from closures.learn.options import LearnConfig
 from closures.learn.space import DIMENSION
 from closures.learn.status import read_rows, read_status
 from closures.learn.store import LabelStore
+from closures.library import read_model
 from closures.report.learning import curve_figure, write_report
 from kinetic.commandline import DONE, INVALID
 from kinetic.errors import InvalidInput, NonPhysicalState
@@ -157,6 +158,16 @@ def test_random_selection_explores_nothing(tmp_path: Path) -> None:
     assert [row["labelled"] for row in run.rows] == [5, 3]
     assert run.rows[-1]["share"] == 1.0
     assert not list(tmp_path.rglob("explored-*"))
+
+
+def test_gases_of_two_velocity_dimensions_are_learned(tmp_path: Path) -> None:
+    wide = {
+        "velocity": {"dim": 2, "points": 48, "extent": 9.2},
+        "time": {"end": 0.002, "snapshots": 3},
+    }
+    run = learn(small(labels=1, draws=6, steps=2) | wide, tmp_path, progress=False)
+    assert run.rows[-1]["explored"] == 10
+    assert read_model(run.model, 2).dimension == 2
 
 
 def test_another_configuration_is_refused(finished: Finished) -> None:
