@@ -59,7 +59,9 @@ class Member:
 
     def train(self, labels: LabelSet, start: Mapping[str, Tensor] | None, bar: ProgressBar) -> None:
         """Train from the weights `start`, or from the beginning, unless that is done."""
+        work = self.folder / f"member-{self.number}"
         if self.file.exists():
+            shutil.rmtree(work, ignore_errors=True)
             return
         options = self._options()
         learned = new(self.config)
@@ -67,7 +69,6 @@ class Member:
             learned.load_state_dict(dict(start))
         own, _ = self.split(labels)
         stages = Moments(options), ShortRollout(options)
-        work = self.folder / f"member-{self.number}"
         run = Run(learned, stages, work, self._key(labels, start))
         run.learn(own, own, bar)
         self._write(learned.state_dict())

@@ -1,11 +1,11 @@
-"""The labels of all runs that share a directory, each under a key that says what is in it.
+"""The labels of a run, each under a key that says what is in it.
 
     KEY.safetensors   the arrays of a label; its header holds who asked for it
     KEY.failed.json   why there is none: {reason, request}
 
 KEY is a hash of configuration and gas (`closures.learn.label`), so a label that exists is never
-made again, whoever asks. A file appears under its name only when it is complete; what a killed
-writer leaves has another name, and is removed by `clean`. Nothing is executed on reading.
+made again, whichever round asks. A file appears under its name only when it is complete; what a
+killed writer leaves has another name, and is removed by `clean`. Nothing is executed on reading.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NAMES = ("distribution", "conserved", "knudsen", "decade")
 
 @dataclass(frozen=True)
 class LabelStore:
-    """The labels in a directory, which need not exist."""
+    """The labels in a directory, which need not exist yet."""
 
     path: Path
 
@@ -56,9 +56,9 @@ class LabelStore:
             arrays = load(self._file(key).read_bytes())
         except (OSError, SafetensorError, ValueError) as error:
             allowed = f"label {key} is damaged ({error}); delete it to have it made again"
-            raise InvalidInput("learn.store", self.path, allowed) from error
+            raise InvalidInput("hydra.run.dir", self.path, allowed) from error
         if set(arrays) != set(NAMES):
-            raise InvalidInput("learn.store", self.path, f"{key} is no label; delete it")
+            raise InvalidInput("hydra.run.dir", self.path, f"{key} is no label; delete it")
         return arrays
 
     def fail(self, key: str, reason: str, request: Any) -> None:
