@@ -6,10 +6,11 @@ file written. All quantities are dimensionless, in the scaling stated in `kineti
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, ClassVar
 
 from kinetic.errors import InvalidInput
+from kinetic.execution import ExecutionConfig
 from kinetic.options import (
     Options,
     choice,
@@ -211,7 +212,7 @@ class DatasetConfig(Options):
     """Size and seeds of a data set.
 
     Trajectory i belongs to family ``families[i % len(families)]`` and has seed ``seed + i``.
-    `workers` is the number of processes, by default one a core; it does not change the result.
+    `workers` is the number of processes, as ``execution.workers``; it does not change the result.
     """
 
     PREFIX: ClassVar[str] = "dataset"
@@ -238,10 +239,14 @@ class DatasetRunConfig(Physics):
 
     problem: Annotated[ProblemConfig | None, optional(ProblemConfig.accept)] = None
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_size(self, distributions=self.time.snapshots)
+        if self.execution.workers is None and self.execution.address is None:
+            execution = replace(self.execution, workers=self.dataset.workers)
+            object.__setattr__(self, "execution", execution)
         if self.problem is None:
             return
         choice(FAMILIES)("problem.name", self.problem.name)
@@ -265,7 +270,7 @@ class DatasetRunConfig(Physics):
     def identity(self) -> dict[str, Any]:
         """Return what determines the result, and nothing else, as a nested mapping."""
         values = self.to_mapping()
-        del values["problem"], values["dataset"]["workers"]
+        del values["problem"], values["dataset"]["workers"], values["execution"]
         values["dataset"]["families"] = list(self.families)
         return values
 

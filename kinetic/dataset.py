@@ -9,26 +9,22 @@ from __future__ import annotations
 
 import fcntl
 import json
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import islice
-from multiprocessing.connection import wait as wait_for
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kinetic.config import DatasetRunConfig
-from kinetic.errors import InvalidInput, NonPhysicalState
+from kinetic.errors import InvalidInput
+from kinetic.execution import Failed, cores
 from kinetic.output import package_version
 from kinetic.progress import ProgressBar
-from kinetic.reference import cores, run, warm_up
+from kinetic.reference import run, warm_up
 from kinetic.solver import Scheme
 from kinetic.trajectories import (
     KEY,
@@ -139,74 +135,39 @@ def _make(
 ) -> list[dict[str, Any]]:
     """Make the pending trajectories and return those that failed, by number."""
     failures = []
-    scheme = config.scheme
+    scheme, execution = config.scheme, config.execution
     # Before the workers start: together they would compile the same kernels into one cache.
     warm_up(Scheme(scheme.time, scheme.limiter, scheme.cfl), config.velocity.dim)
-    workers = min(config.dataset.workers or cores(), max(1, total))
+    if execution.address is None:
+        workers = min(execution.workers or cores(), max(1, total))
+        execution = replace(execution, workers=workers)
+    alone = execution.name == "local" and execution.workers == 1
+    make = partial(make_trajectory, config, path.absolute(), threads=cores() if alone else 1)
+    outcomes = execution.executor(("kinetic.dataset",)).map(make, pending)
     with bar:
-        for count, (number, reason) in enumerate(_outcomes(config, path, pending, workers), 1):
+        for count, (number, outcome) in enumerate(outcomes, 1):
             bar.update(count, total)
-            if reason is not None:
+            if isinstance(outcome, Failed):
                 problem = config.trajectory(number).problem
                 failures.append(
                     {
                         "trajectory": number,
                         "family": problem.name,
                         "seed": problem.seed,
-                        "reason": reason,
+                        "reason": outcome.reason,
                     }
                 )
     return sorted(failures, key=lambda failure: failure["trajectory"])
 
 
-def _outcomes(
-    config: DatasetRunConfig, path: Path, pending: Iterable[int], workers: int
-) -> Iterator[tuple[int, str | None]]:
-    """Yield number and outcome of each trajectory as it ends, in any order."""
-    if workers == 1:
-        yield from (make_trajectory(config, path, number, cores()) for number in pending)
-        return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["kinetic.dataset"])
-    numbers = iter(pending)
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
-
-        def submit(count: int) -> set[Future[tuple[int, str | None]]]:
-            batch = islice(numbers, count)
-            return {pool.submit(make_trajectory, config, path, number) for number in batch}
-
-        # Only a few are in flight, so memory does not depend on the number of trajectories.
-        running = submit(2 * workers)
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            running |= submit(len(done))
-            yield from (future.result() for future in done)
-
-
-def _start_worker() -> None:
-    """Leave interrupts to the parent, and end as soon as it does, even if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    if parent := multiprocessing.parent_process():
-        wait_for([parent.sentinel])
-        os._exit(1)
-
-
-def make_trajectory(
-    config: DatasetRunConfig, path: Path, number: int, threads: int = 1
-) -> tuple[int, str | None]:
-    """Compute and write one trajectory; return its number, and why it failed if it did.
+def make_trajectory(config: DatasetRunConfig, path: Path, number: int, threads: int = 1) -> None:
+    """Compute and write one trajectory.
 
     Raises:
         InvalidInput: the velocity grid cannot hold the data.
+        NonPhysicalState: it ended too soon.
     """
-    try:
-        solution = run(config.trajectory(number), threads=threads, precision=np.float32)
-    except NonPhysicalState as error:
-        return number, str(error)
+    solution = run(config.trajectory(number), threads=threads, precision=np.float32)
     rho, u, E = (solution[name].values for name in ("density", "velocity", "energy"))
     values = {
         "knudsen": solution["knudsen"].values,
@@ -214,7 +175,6 @@ def make_trajectory(
         "distribution": solution["distribution"].values,
     }
     write_trajectory(open_store(path, mode="r+"), number, values)
-    return number, None
 
 
 def _finish(path: Path, failures: list[dict[str, Any]]) -> None:

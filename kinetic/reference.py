@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from kinetic.collisions import BGK, Collision, EllipsoidalBGK, Shakhov
 from kinetic.config import CollisionConfig, ProblemConfig, SolveConfig
 from kinetic.errors import NonPhysicalState
+from kinetic.execution import cores
 from kinetic.maxwellian import discrete_maxwellian
 from kinetic.moments import conserved, heat_flux, moments_of
 from kinetic.output import to_dataset, velocity_coordinates
@@ -56,11 +56,6 @@ def initial_state(config: ProblemConfig, *, knudsen: float | None, cells: int) -
     if config.path is not None:
         return read_problem(config.path, knudsen)
     return problem(config.name, seed=config.seed, knudsen=knudsen, cells=cells)
-
-
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def run(
