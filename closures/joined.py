@@ -258,11 +258,18 @@ def profiles(runs: Sequence[Run]) -> list[Profile]:
     """Return every case that can be drawn, with its run or runs in its title."""
     several = len(runs) > 1
     found = [
-        replace(one, title=f"{run.name}: {one.title}") if several else one
+        replace(one, name=f"{_slug(run.name)}-{one.name}", title=f"{run.name}: {one.title}")
+        if several
+        else one
         for run in runs
         for one in run.profiles
     ]
     return found + [_together(number, members) for number, members in enumerate(groups(runs))]
+
+
+def _slug(name: str) -> str:
+    """Return a part of the name of a file."""
+    return re.sub(r"[^\w-]+", "-", name).strip("-")
 
 
 def _together(number: int, members: Mapping[str, Run]) -> Profile:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import binascii
 import json
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -131,6 +132,8 @@ def _profile(entry: Mapping[str, Any]) -> Profile:
     ends = entry["failed"].items()
     failed = {str(closure): None if t is None else float(t) for closure, t in ends}
     name, title, dimension = str(entry["name"]), str(entry["title"]), int(entry["dimension"])
+    if not re.fullmatch(r"[\w-]{1,100}", name):
+        raise ValueError(f"{name} is no name for files")
     return Profile(name, title, dimension, x, knudsen, times, solutions, failed)
 
 

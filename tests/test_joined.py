@@ -164,6 +164,7 @@ def test_comparisons_are_joined(compared: Comparison, tmp_path: Path) -> None:
     shown = profiles(runs)
     assert len(shown) == 3 * len(read_profiles(compared.folder / FILE))
     assert shown[0].title.startswith("0: ")
+    assert len({one.name for one in shown}) == len(shown)  # films do not overwrite each other
     assert closures_main(["report", str(tmp_path), f"hydra.run.dir={tmp_path}/all"]) == 0
     page = (tmp_path / "all" / "report.html").read_text()
     assert all(f'href="../{name}/report.html"' in page for name in ("0", "10", "2"))
@@ -254,3 +255,23 @@ def test_a_metrics_file_is_not_read_that_is_too_large(
     monkeypatch.setattr(joined, "LARGEST", 100)
     with pytest.raises(InvalidInput, match="larger than"):
         read_runs([tmp_path])
+
+
+def test_names_in_files_cannot_become_part_of_the_page(
+    compared: Comparison, tmp_path: Path
+) -> None:
+    attack = "</script><script>document.title = 'taken'</script> $x^{$"
+    run = tmp_path / "run"
+    run.mkdir()
+    for file in ("metrics.json", FILE):
+        text = (compared.folder / file).read_text()
+        plain = json.loads(text.replace('"euler"', json.dumps(attack)))
+        for case in plain["cases"]:
+            case |= {"family": attack, "title": attack, "reason": attack}
+        (run / file).write_text(json.dumps(plain))
+    out = [f"hydra.run.dir={tmp_path}/all", "report.animation=gif"]
+    assert closures_main(["report", str(run), *out]) == 0
+    page = (tmp_path / "all" / "report.html").read_text()
+    assert page.count("<script") == 2
+    assert page.count("</script>") == 2
+    assert "&lt;/script&gt;" in page

@@ -28,7 +28,7 @@ from closures.report.figures import (
     whole_decades,
 )
 from closures.report.hierarchy import hierarchies, hierarchy_figure
-from closures.report.page import labels, learned_sections, showcases
+from closures.report.page import labels, learned_sections, showcases, write_report
 from closures.report.profiles import profiles
 from closures.report.reconstruction import reconstruct, samples
 from closures.report.style import PALETTE, Drawing, blank, looks, settings
@@ -267,6 +267,17 @@ def test_a_panel_shows_the_reference_where_a_closure_is_far_away(compared: Compa
     reference = show.reference.heat_flux
     assert bottom <= float(reference.min()) <= float(reference.max()) <= top
     assert top - bottom <= 2.0 * float(reference.max() - reference.min()) * (1 + 1e-12)
+
+
+def test_a_comparison_without_a_case_to_draw_has_a_page(
+    compared: Comparison, tmp_path: Path, quick: None
+) -> None:
+    outcomes = tuple(replace(one, solution=None) for one in compared.outcomes)
+    path = write_report(replace(compared, outcomes=outcomes, folder=tmp_path))
+    page = Page(path.read_text(encoding="utf-8"))
+    assert "profiles-in-time" not in page.ids
+    assert "accuracy" in page.ids
+    assert page.tags["script"] == 1
 
 
 def test_every_closure_has_one_colour_and_no_two_share_a_line() -> None:

@@ -75,6 +75,7 @@ def broken() -> dict[str, Any]:
         "a field missing": changed(solutions={"a": {}}),
         "no solutions": changed(solutions=3),
         "no failures": changed(failed=None),
+        "another folder": changed(name="../../x"),
     }
 
 

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from closures.metrics import Array
 from closures.outcomes import REFERENCE
-from closures.report.style import SYMBOLS, Look, blank, legend
+from closures.report.style import SYMBOLS, Look, blank, legend, plain
 from closures.snapshots import Profile
 from kinetic.errors import InvalidInput
 
@@ -77,7 +77,7 @@ def animate(profile: Profile, looks: Mapping[str, Look], folder: Path, kind: str
 
 
 def _caption(profile: Profile, step: int) -> str:
-    return f"{profile.title}    $t = {profile.times[step]:.3f}$"
+    return f"{plain(profile.title)}    $t = {profile.times[step]:.3f}$"
 
 
 def _show(lines: Mapping[tuple[str, str], Line2D], profile: Profile, step: int) -> None:

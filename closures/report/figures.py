@@ -15,7 +15,15 @@ from closures.library import LearnedClosure, LearnedReducedClosure
 from closures.metrics import FIELDS, Array
 from closures.network.closure import NetworkClosure
 from closures.outcomes import Comparison, Outcome
-from closures.report.style import SYMBOLS, Drawing, Look, blank, legend, outer_labels
+from closures.report.style import (
+    SYMBOLS,
+    Drawing,
+    Look,
+    blank,
+    legend,
+    outer_labels,
+    plain,
+)
 
 #: What the stages of training are called, and what their curves show.
 STAGES = {
@@ -135,7 +143,7 @@ def _by_closure(
             median = np.nanmedian(values)
             axis.plot([place - 0.36, place + 0.36], [median, median], **look.line(lw=2.4))
         _mark_failures(axis, x[[one.failed for one in group]], look, row=0)
-    axis.set_xticks(range(len(outcomes)), [looks[closure].label for closure in outcomes])
+    axis.set_xticks(range(len(outcomes)), [plain(looks[closure].label) for closure in outcomes])
     for label in axis.get_xticklabels():
         label.set(rotation=35, ha="right", rotation_mode="anchor")
     axis.set_xlim(-0.6, len(outcomes) - 0.4)
@@ -271,7 +279,7 @@ def training_figure(
         axis.semilogy(
             history["step"], history["validation"], **look.line(lw=1.9), label="validation"
         )
-        axis.set_title(look.label)
+        axis.set_title(plain(look.label))
         axis.margins(y=0.25)
         axis.legend(loc="upper right", ncols=2)
     axes[0, 0].set_ylabel("loss")

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from closures.outcomes import REFERENCE, Comparison, Summary, overall
-from closures.report.style import DASHES, REFERENCE_GREY, Drawing, Look, blank, legend
+from closures.report.style import DASHES, REFERENCE_GREY, Drawing, Look, blank, legend, plain
 
 JOIN = "#8A8F98"
 MARKERS = ("o", "s", "^")
@@ -101,7 +101,7 @@ def _reference(axis: Axes, summary: Summary) -> None:
 
 
 def _handle(look: Look) -> Line2D:
-    return Line2D([], [], label=look.label, **_marker(look))
+    return Line2D([], [], label=plain(look.label), **_marker(look))
 
 
 def _marker(look: Look) -> dict[str, Any]:

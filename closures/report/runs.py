@@ -17,7 +17,7 @@ from closures.outcomes import REFERENCE
 from closures.report.animation import KINDS, animate, check_kind
 from closures.report.html import render, viewer, write_page
 from closures.report.page import labels_of
-from closures.report.style import Drawing, Look, blank, legend, looks, settings
+from closures.report.style import Drawing, Look, blank, legend, looks, plain, settings
 from closures.report.tables import NONE, flat, number, percent
 from closures.snapshots import Profile
 from kinetic.errors import InvalidInput
@@ -196,7 +196,7 @@ def sweep_figure(runs: Sequence[Run], looks: Mapping[str, Look]) -> Drawing:
     figure, axes = blank(2, len(families), size, sharex="all", sharey="row")
     places = [float(i) for i in range(len(runs))] if values is None else values
     for (upper, lower), family in zip(axes.T, families, strict=True):
-        upper.set_title(family)
+        upper.set_title(plain(family))
         for closure, look in looks.items():
             own = [_grouped(run.results).get((family, closure), []) for run in runs]
             errors = [_mean([one.error for one in group]) for group in own]
@@ -245,7 +245,7 @@ def _curve(
 def _horizontal(axis: Axes, runs: Sequence[Run], values: Sequence[float] | None) -> None:
     """Scale the axis of runs: by their names, or by values, which may span decades."""
     if values is None:
-        axis.set_xticks(range(len(runs)), [run.name for run in runs])
+        axis.set_xticks(range(len(runs)), [plain(run.name) for run in runs])
         for label in axis.get_xticklabels():
             label.set(rotation=35, ha="right", rotation_mode="anchor")
     elif min(values) > 0.0 and max(values) >= 8.0 * min(values):

@@ -105,7 +105,12 @@ class Look:
 
     def handle(self, suffix: str = "") -> Line2D:
         """Return an entry of a legend."""
-        return Line2D([], [], label=self.label + suffix, **self.line())
+        return Line2D([], [], label=plain(self.label + suffix), **self.line())
+
+
+def plain(text: str) -> str:
+    """Return a name that matplotlib writes as it is, whatever dollar signs are in it."""
+    return text.replace("$", r"\$")
 
 
 #: The reference lies under the curves of the closures, wide enough to show where they agree.
