@@ -15,7 +15,7 @@ from torch import Tensor
 
 from closures.closure import Closure
 from closures.finite_volume import Failure, Scheme, State
-from closures.solvers import Solver, solver_of
+from closures.solvers import Marching, Solver, solver_of
 from kinetic.collisions import BGK
 from kinetic.errors import NonPhysicalState
 from kinetic.output import to_dataset
@@ -129,9 +129,18 @@ class Batch:
         """Advance every trajectory to `until` and keep a snapshot of it."""
         stop = _rounded(until)
         while len(running := torch.nonzero(self.time < stop)[:, 0]):
-            self._step(running, stop)
+            if isinstance(self.solver, Marching):
+                self._march(running, self.solver, stop)
+            else:
+                self._step(running, stop)
         self._W = self.state.U[:, :1] * self.state.m
         self._snapshot(until)
+
+    def _march(self, running: Tensor, solver: Marching, stop: float) -> None:
+        """All steps to `stop` of the trajectories, which are at one time."""
+        new = self._attempt(running, solver.march, self.state, self.time, stop)
+        if new is not None:
+            self.state, self.time = new, torch.full_like(self.time, stop)
 
     def _step(self, running: Tensor, stop: float) -> None:
         """One step of the trajectories `running`, which ends at `stop` or before."""
@@ -202,7 +211,8 @@ class Batch:
                 values = {
                     name: float(getattr(failure.frame, name)[row]) for name in ("rho", "u", "T")
                 }
-                error = NonPhysicalState(float(self.time[b]), cell, values, failure.reason)
+                when = float((self.time if failure.time is None else failure.time)[b])
+                error = NonPhysicalState(when, cell, values, failure.reason)
                 self.records[self.active[b]].error = error
         kept = [b for b in range(len(self.active)) if b not in lost]
         self.active = [self.active[b] for b in kept]

@@ -100,7 +100,7 @@ def tables(closure: LearnedClosure, nodes: int) -> Tables:
         same_pairs=np.ascontiguousarray(pairs[:, same]),
         cross_pairs=np.ascontiguousarray(pairs[:, ~same]),
         splines=np.ascontiguousarray(coefficients.T),
-        powers=_powers(coefficients),
+        powers=cubics(coefficients).reshape(coefficients.shape[1], -1),
         extent=float(closure.extent),
         xi=xi,
         xi_weights=xi_weights,
@@ -121,11 +121,10 @@ def _upper_half(values: Array) -> Array:
 CUBICS = np.array([[1, 4, 1, 0], [-3, 0, 3, 0], [3, -6, 3, 0], [-1, 3, -3, 1]]) / 6.0
 
 
-def _powers(coefficients: Array) -> Array:
-    """Coefficients of t^p of w in each interval, (K, 4 J)."""
-    K = coefficients.shape[1]
+def cubics(coefficients: Array) -> Array:
+    """Coefficients of t^p, p = 0..3, of w in each interval, (K, J, 4)."""
     windows = np.lib.stride_tricks.sliding_window_view(coefficients, 4, axis=0)
-    return np.ascontiguousarray(np.einsum("pb,jkb->kjp", CUBICS, windows)).reshape(K, -1)
+    return np.ascontiguousarray(np.einsum("pb,jkb->kjp", CUBICS, windows))
 
 
 class CompiledVolume(FiniteVolume):
@@ -304,8 +303,12 @@ def _share(kernel: Callable[..., Any], size: int, *arguments: Any) -> list[Any]:
     if parts == 1:
         return [kernel(*arguments, 0, size)]
     edges = [size * part // parts for part in range(parts + 1)]
-    pool = _pool(parts, os.getpid())
-    return list(pool.map(lambda ends: kernel(*arguments, *ends), pairwise(edges)))
+    return list(pool(parts).map(lambda ends: kernel(*arguments, *ends), pairwise(edges)))
+
+
+def pool(workers: int) -> ThreadPoolExecutor:
+    """Threads that are kept."""
+    return _pool(workers, os.getpid())
 
 
 @cache

@@ -179,11 +179,14 @@ def _compiled(closure: Closure) -> Closure:
     """The closure with its compiled solver."""
     # Its kernels need libraries that the other closures do without.
     from closures.fast import FastClosure
+    from closures.reduced_fast import FastReducedClosure
 
-    if not isinstance(closure, LearnedClosure):
-        allowed = "only entropy and models of it, with velocity.dim=1, have a compiled solver"
-        raise InvalidInput("closure.fast", True, allowed)
-    return FastClosure.of(closure)
+    if isinstance(closure, LearnedClosure):
+        return FastClosure.of(closure)
+    if isinstance(closure, LearnedReducedClosure):
+        return FastReducedClosure.of(closure)
+    allowed = "only entropy and models of it have a compiled solver"
+    raise InvalidInput("closure.fast", True, allowed)
 
 
 def _load(config: ClosureConfig, gas: Gas) -> Closure:

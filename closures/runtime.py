@@ -580,12 +580,14 @@ def _dissipate(m, excess, before, after):  # type: ignore[no-untyped-def]
             m[:] = rows[3]
             return
         for j in range(N):
-            a, b = (j - distance) % N, (j + distance) % N
+            # Not the remainder, which takes as long as all the rest.
+            a, b = j - distance, j + distance
+            a, b = a + N * (a < 0), b - N * (b >= N)
             excess[j] += before[j] * rows[0, a] + after[j] * rows[0, b]
             m[j] += before[j] * rows[3, a] + after[j] * rows[3, b]
             before[j] *= rows[1, a]
             after[j] *= rows[2, b]
-        distance *= 2
+        distance = 2 * distance % N
 
 
 @_compiled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from torch import Tensor
 
@@ -47,6 +47,19 @@ class Solver(Protocol):
 
     def heat_flux(self, state: State) -> Tensor:
         """q of the cells (M,)."""
+        ...
+
+
+@runtime_checkable
+class Marching(Protocol):
+    """A solver that takes all its trajectories to a time by itself."""
+
+    def march(self, state: State, time: Tensor, stop: float) -> State:
+        """Advance each trajectory from its time (B,) to `stop`.
+
+        Raises:
+            Failure: some cannot go on; its `time` says when.
+        """
         ...
 
 

@@ -1,0 +1,330 @@
+"""The closure `entropy` in two and three velocity dimensions with a compiled solver.
+
+`CompiledReduced` is `FiniteVolume` with kernels that take each trajectory by itself through all
+steps to the next snapshot (`closures.reduced_runtime`). The discretisation is the same but for two
+things that act below the error of either: theta is found to `TOLERANCE` only, what is left of the
+residual being kept with the moments; and A(m) of Boltzmann's collisions is that of the beginning of
+a step in all its stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from closures import reduced_runtime
+from closures.closure import Frame
+from closures.fast import cubics, pool
+from closures.features import INVARIANTS
+from closures.finite_volume import (
+    NONPHYSICAL,
+    UNDECODABLE,
+    Failure,
+    FiniteVolume,
+    Scheme,
+    State,
+    half_range,
+    physical,
+)
+from closures.library import LearnedReducedClosure
+from closures.production import Production
+from closures.reduced import ReducedClosure
+from closures.reduced_features import ReducedSplineFeatures
+from closures.reduced_runtime import Dual, Gas, Network, Problem, Space, Tables
+from closures.runtime import Array, Method
+from kinetic.collisions import BGK
+
+TOLERANCE = 2e-5
+"""Largest residual of theta within a step."""
+
+LANES = 4
+"""Nodes are padded to a multiple of this."""
+
+
+class FastReducedClosure(LearnedReducedClosure):
+    """A learned closure that brings a compiled solver."""
+
+    @classmethod
+    def of(cls, closure: LearnedReducedClosure) -> FastReducedClosure:
+        """`closure` with a compiled solver."""
+        return cls(**{one.name: getattr(closure, one.name) for one in fields(closure)})
+
+    def solver(
+        self, knudsen: Tensor, collision: BGK, boundary: str, scheme: Scheme
+    ) -> FiniteVolume:
+        """The compiled solver, or the other one on a device that is not the processor."""
+        kind = CompiledReduced if knudsen.device.type == "cpu" else FiniteVolume
+        return kind(self, knudsen, collision, boundary, scheme)
+
+
+def dual(closure: ReducedClosure) -> Dual:
+    """What the kernels need of the dual problem of a closure."""
+    assert closure.dual is not None
+    order = _order(closure)
+    both = _padded(_upper(np.moveaxis(closure.phi.detach().numpy()[:, :, order], 1, 2)))
+    # The node c = 0 is its own mirror image.
+    halves = np.ones((closure.nodes + 1) // 2)
+    halves[0] = 0.5
+    return Dual(
+        across=closure.across,
+        even=int((_parity(closure) > 0).sum()),
+        phi=np.concatenate(list(both), axis=1),
+        weights=_padded(halves * _upper(closure.measure.numpy())),
+        trace=_padded(halves * reduced_runtime.TRACE),
+        tolerance=closure.dual.tolerance,
+        gamma=closure.dual.regularization,
+        iterations=closure.dual.iterations,
+    )
+
+
+def tables(closure: ReducedClosure, nodes: int) -> Tables:
+    """What the kernels need of a closure beside, with `nodes` Gauss nodes on a half range."""
+    assert isinstance(closure.features, ReducedSplineFeatures)
+    xi, xi_weights = half_range(nodes)
+    coefficients = closure.features.coefficients.detach().numpy()
+    return Tables(
+        across=closure.across,
+        order=_order(closure),
+        nodes=np.ascontiguousarray(_upper(closure.c.numpy())),
+        splines=np.ascontiguousarray(np.swapaxes(coefficients, 1, 2)),
+        powers=_powers(coefficients),
+        extent=float(closure.extent),
+        density=(coefficients.shape[1] - INVARIANTS) / (2.0 * closure.extent),
+        norm=(2.0 * closure.across) ** -0.5,
+        xi=xi,
+        xi_weights=xi_weights,
+        collides=closure.production is not None,
+    )
+
+
+def _parity(closure: ReducedClosure) -> Array:
+    """Of all functions in the order of theta."""
+    parity: Array = np.concatenate(([1.0, -1.0, 1.0], closure.features.parity.numpy()))
+    return parity
+
+
+def _order(closure: ReducedClosure) -> NDArray[np.int64]:
+    """Places in theta, those of even functions first."""
+    return np.argsort(-_parity(closure), kind="stable")
+
+
+def _upper(values: Array) -> Array:
+    """Values (..., n) at the nodes c >= 0."""
+    return values[..., values.shape[-1] // 2 :]
+
+
+def _padded(values: Array) -> Array:
+    """Values followed by zeros: (..., h)."""
+    padding = [(0, 0)] * (values.ndim - 1) + [(0, -values.shape[-1] % LANES)]
+    return np.ascontiguousarray(np.pad(values, padding))
+
+
+def _powers(coefficients: Array) -> Array:
+    """Coefficients of t^p of a and of b by turns, in each interval, (K, 8 J)."""
+    both = np.stack([cubics(part) for part in coefficients], axis=-1)
+    return np.ascontiguousarray(both).reshape(len(both), -1)
+
+
+def _network(production: Production) -> Network:
+    """The network of A, its constant less what the network gives at m = 0."""
+    with torch.no_grad():
+        zero = torch.zeros((1, len(production.parity)), dtype=torch.float64)
+        constant = production.constant - production.even(zero)[0]
+    first, second, last = (
+        (layer.weight.detach().numpy(), layer.bias.detach().numpy())
+        for layer in (production.first, production.second, production.last)
+    )
+    parity, places = production.parity.numpy(), production.places.numpy()
+    return Network(first, second, last, constant.numpy(), np.ascontiguousarray(places), parity)
+
+
+class CompiledReduced(FiniteVolume):
+    """`FiniteVolume` with compiled steps; see there."""
+
+    closure: ReducedClosure
+
+    def take(self, trajectories: Tensor) -> CompiledReduced:
+        """The solver of some of the trajectories."""
+        knudsen = self.knudsen[trajectories]
+        return type(self)(self.closure, knudsen, self.collision, self.boundary, self.scheme)
+
+    def take_fallbacks(self) -> list[int]:
+        """How many cells of each trajectory needed the damped method since this was last asked."""
+        counts, self._fallbacks = self._fallbacks, [0] * self.batch
+        return counts
+
+    @cached_property
+    def _fallbacks(self) -> list[int]:
+        return [0] * self.batch
+
+    @cached_property
+    def _tables(self) -> Tables:
+        return tables(self.closure, self.scheme.nodes)
+
+    @cached_property
+    def _dual(self) -> Dual:
+        return dual(self.closure)
+
+    @cached_property
+    def _network(self) -> Network:
+        return _network(self.closure.production or Production(self.closure.features.parity))
+
+    @cached_property
+    def _method(self) -> Method:
+        tableau = self.scheme.tableau
+        alpha, beta = tableau.shu_osher
+        diagonal = np.array(tableau.implicit_diagonal)
+        return Method(alpha, beta, diagonal, tableau.correction, tableau.positivity)
+
+    @cached_property
+    def _gases(self) -> list[Gas]:
+        """The problem of each trajectory."""
+        learned = self.closure.dissipation is not None
+        empty = np.zeros((0, self.batch, self.cells))
+        damping, diffusivity = (
+            (tensor.detach().numpy() for tensor in self._dissipation) if learned else (empty, empty)
+        )
+        order = np.stack(
+            [torch.stack(rows, dim=1).numpy()[: self.cells + 1] for _, rows in self._stencils]
+        )
+        p, q = self.collision.exponents
+        return [
+            Gas(
+                periodic=self.boundary == "periodic",
+                exponents=(float(p), float(q)),
+                knudsen=np.ascontiguousarray(self.knudsen[b].numpy()),
+                dissipates=learned,
+                damping=np.ascontiguousarray(damping[:, b]),
+                diffusivity=np.ascontiguousarray(diffusivity[:, b]),
+                order=np.ascontiguousarray(order),
+                courant=self.scheme.cfl,
+                reach=min(self.scheme.reach, self.closure.extent),
+            )
+            for b in range(self.batch)
+        ]
+
+    def march(self, state: State, time: Tensor, stop: float) -> State:
+        """Advance every trajectory from its time (B,) to `stop`, by steps as large as allowed.
+
+        Raises:
+            Failure: some cannot go on; its `time` says when.
+        """
+        marching = reduced_runtime.MARCH[self.scheme.limiter]
+
+        def one(b: int) -> tuple[Space, float, int, int, int]:
+            space, problem = self._space(), self._problem()
+            self._write(space, state, b)
+            loose = self._dual._replace(tolerance=TOLERANCE)
+            rest = self._method, self._gases[b], loose, self._tables, self._network
+            return space, *marching(space, problem, *rest, float(time[b]), stop)
+
+        ends = self._each(one)
+        for b, (*_, damped) in enumerate(ends):
+            self._fallbacks[b] += damped
+        self._raise(ends)
+        return self._read(ends)
+
+    def _each(self, one: Any) -> list[Any]:
+        """`one` of every trajectory, on as many threads as torch has."""
+        workers = min(torch.get_num_threads(), self.batch)
+        numbers: Iterable[int] = range(self.batch)
+        return list(map(one, numbers) if workers == 1 else pool(workers).map(one, numbers))
+
+    def _raise(self, ends: list[tuple[Space, float, int, int, int]]) -> None:
+        failed = [b for b, (_, _, code, _, _) in enumerate(ends) if code != reduced_runtime.DONE]
+        if not failed:
+            return
+        U = torch.from_numpy(np.concatenate([space.U[0] for space, *_ in ends]))
+        codes = {ends[b][2] for b in failed}
+        undecodable = reduced_runtime.NO_DENSITY in codes
+        cells = torch.tensor([b * self.cells + ends[b][3] for b in failed])
+        raise Failure(
+            cells,
+            Frame.of(U, self.closure.dimension),
+            UNDECODABLE if undecodable else NONPHYSICAL,
+            torch.tensor([end[1] for end in ends], dtype=torch.float64),
+        )
+
+    def _space(self) -> Space:
+        t, s, N, F = self._tables, len(self._method.alpha), self.cells, self.cells + 1
+        P, h, q, J = (
+            len(t.order),
+            self._dual.weights.size,
+            t.xi.size,
+            t.splines.shape[2] - INVARIANTS,
+        )
+        K = P - INVARIANTS
+        return Space(
+            U=np.empty((s, N, 3)),
+            theta=np.empty((s, N, P)),
+            f=np.empty((s, N, 2, 2 * h)),
+            rest=np.zeros((s, N, K)),
+            frame=np.empty((s, N, 3)),
+            m=np.empty((N, K)),
+            mean=np.empty((N, P)),
+            factors=np.empty((s, N, P, P)),
+            holds=np.zeros((s, N), np.bool_),
+            production=np.zeros((N, K, K) if t.collides else (N, 0, 0)),
+            pieces=np.empty((N, J, 8)),
+            edge=np.empty((s, F, 2)),
+            rate=np.empty((s, F, 2, 2, q)),
+            flux=np.empty((s, F, 3)),
+            status=np.zeros(N, np.int64),
+        )
+
+    def _problem(self) -> Problem:
+        N, P, h = self.cells, len(self._tables.order), self._dual.weights.size
+        return Problem(
+            mu=np.empty((N, P)),
+            penalty=np.zeros((N, P, P) if self._tables.collides else (N, 0, 0)),
+            residual=np.zeros((N, P)),
+            size=np.empty(N),
+            step=np.empty(P),
+            sums=np.empty((2, 2 * h)),
+            weights=np.empty((3, h)),
+            rows=np.empty((P + 1, 4 * h)),
+        )
+
+    def _write(self, space: Space, state: State, b: int) -> None:
+        """Put the state of trajectory b into slot 0."""
+        rows = slice(b * self.cells, (b + 1) * self.cells)
+        space.U[0], space.m[:] = state.U[rows].numpy(), state.m[rows].numpy()
+        space.theta[0] = state.theta[rows].numpy()[:, self._tables.order]
+
+    def _read(self, ends: list[tuple[Space, float, int, int, int]]) -> State:
+        """The state in the slots where trajectories have ended."""
+        order = np.argsort(self._tables.order)
+        parts = (
+            [space.U[base] for space, _, _, base, _ in ends],
+            [space.m for space, *_ in ends],
+            [space.theta[base][:, order] for space, _, _, base, _ in ends],
+        )
+        U, m, theta = (torch.from_numpy(np.concatenate(part)) for part in parts)
+        return State(U, m, theta, self.closure.dimension)
+
+    def decode(self, U: Tensor, m: Tensor, start: Tensor | None) -> State:
+        if start is not None or (torch.is_grad_enabled() and (U.requires_grad or m.requires_grad)):
+            return super().decode(U, m, start)
+        frame = physical(Frame.of(U, self.closure.dimension))
+        unknown = torch.zeros((len(m), len(self._tables.order)), dtype=U.dtype)
+        state = State(U, m, unknown, self.closure.dimension)
+
+        def one(b: int) -> tuple[Space, float, int, int, int]:
+            space, problem = self._space(), self._problem()
+            self._write(space, state, b)
+            reduced_runtime.decode(space, problem, self._dual, self._tables.order)
+            return space, 0.0, reduced_runtime.DONE, 0, 0
+
+        ends = self._each(one)
+        status = np.concatenate([space.status for space, *_ in ends])
+        undecoded = torch.from_numpy(status == reduced_runtime.UNDECODED)
+        if undecoded.any():
+            raise Failure(torch.nonzero(undecoded)[:, 0], frame, UNDECODABLE)
+        return self._read(ends)

@@ -1,0 +1,1042 @@
+"""Compiled kernels of the closed equations in two and three velocity dimensions.
+
+The equations, the discretisation and the order of the stages are those of
+`closures.finite_volume.FiniteVolume` with a `closures.reduced.ReducedClosure`; one call, `march`,
+takes a trajectory through all its steps to the next snapshot. What makes it fast beside what
+`closures.runtime` says of splines, parities and depositions:
+
+- Newton's method keeps the factors of its Hessian from stage to stage and step to step as long as
+  they reduce the residual well (the chord method), one for each implicit stage.
+- Its first step costs no density: the averages that the last theta of the cell has are known.
+- What is left of the residual is not lost: `_encode` takes from the moments what f_hat holds of it,
+  so that tolerances need not add up over the steps.
+
+In every knot interval alpha(c) + log of the scale, and kappa(c), are cubics in t (see
+`closures.reduced`); f_hat at a velocity is a look-up, two cubics, an exponential and a quotient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from closures.runtime import (
+    COPIES,
+    DAMPED,
+    FINE,
+    FLAT,
+    GROWTH,
+    HALVINGS,
+    MAX_EXPONENT,
+    OUTSIDE,
+    SUFFICIENT,
+    UNDECODED,
+    WHOLE_STEPS,
+    Array,
+    _compiled,
+    _eliminate,
+    _exp,
+    _newton_step,
+)
+from kinetic.limiters import LIMITERS, Limiter
+
+PENDING = -1
+"""Of a cell whose theta is to be found, beside what `closures.runtime` says of how that ends."""
+
+DONE, NONPHYSICAL, NO_DENSITY = 0, 1, 2
+"""How `march` ends: at the time asked for, or at a cell without frame, or without f_hat."""
+
+SLOW = 0.2
+"""A chord step that leaves more than this part of the residual is the last with its factors."""
+
+HOTTEST, WALL, TRACE, STRAINED = 0.99, 0.95, 1e-7, 1.0
+"""As in `closures.reduced`, `closures.reduced_dual` and `closures.finite_volume`."""
+
+
+class Network(NamedTuple):
+    """A(m) of `closures.production`: three layers, the constant, and where its entries stand."""
+
+    first: tuple[Array, Array]
+    second: tuple[Array, Array]
+    last: tuple[Array, Array]
+    constant: Array
+    places: NDArray[np.int64]
+    parity: Array
+
+
+class Dual(NamedTuple):
+    """The dual problem; h nodes c >= 0, P functions, even ones first.
+
+    across: d; even: how many functions are. phi: a, then b, at the nodes (P, 2 h); weights:
+    Mc(c) dc, halved at c = 0 (h,); trace: TRACE, likewise (h,).
+    """
+
+    across: int
+    even: int
+    phi: Array
+    weights: Array
+    trace: Array
+    tolerance: float
+    gamma: float
+    iterations: int
+
+
+class Tables(NamedTuple):
+    """What does not change while a closure is used; P functions, J intervals.
+
+    across: d. order: place in theta of the functions, even ones first (P,); nodes: c >= 0 (n,).
+    splines: coefficients of alpha and beta (2, K, J+3).
+    powers: of t in each interval, of a and b by turns, (K, 8 J). extent: L; density: of knots;
+        norm: 1/sqrt(2 d). Given, as a compiler may divide anew by what is divided by here.
+    xi, xi_weights: half-range Gauss rule on [0, 1].
+    """
+
+    across: int
+    order: NDArray[np.int64]
+    nodes: Array
+    splines: Array
+    powers: Array
+    extent: float
+    density: float
+    norm: float
+    xi: Array
+    xi_weights: Array
+    collides: bool
+
+
+class Gas(NamedTuple):
+    """One trajectory of N cells: BGK exponents, eps (N,), damping and diffusivity (K, N).
+
+    order: rows of the five cells upwind first of each face, for both directions (2, N+1, 5).
+    courant, reach: dt (|u| + reach sqrt T) = courant dx.
+    """
+
+    periodic: bool
+    exponents: tuple[float, float]
+    knudsen: Array
+    dissipates: bool
+    damping: Array
+    diffusivity: Array
+    order: NDArray[np.int64]
+    courant: float
+    reach: float
+
+
+class Space(NamedTuple):
+    """Of s stages of N cells: stage i is in slot (base + i) % s, its last one the next's first.
+
+    U (s, N, 3), theta (s, N, P) in `order`, f: masses, then 1/(1 - kappa), at +c and -c
+    (s, N, 2, 2 h), rest: of the residual (s, N, K), frame: u, sqrt T, 1/sqrt T (s, N, 3);
+    m (N, K), mean: <phi> (N, P), factors of each stage (s, N, P, P) and whether they hold (s, N),
+    production: A (N, K, K), pieces: cubics of alpha and kappa by turns (N, J, 8), edge: largest
+    speeds (s, F, 2), rate: of g and h (s, F, 2, 2, q), flux (s, F, 3), status (N,).
+    """
+
+    U: Array
+    theta: Array
+    f: Array
+    rest: Array
+    frame: Array
+    m: Array
+    mean: Array
+    factors: Array
+    holds: NDArray[np.bool_]
+    production: Array
+    pieces: Array
+    edge: Array
+    rate: Array
+    flux: Array
+    status: NDArray[np.int64]
+
+
+class Problem(NamedTuple):
+    """Dual problems of N cells: moments mu and residual (N, P), penalty P (N, P, P) of collisions,
+    size of the residual (N,); and space for one cell.
+    """
+
+    mu: Array
+    penalty: Array
+    residual: Array
+    size: Array
+    step: Array
+    sums: Array
+    weights: Array
+    rows: Array
+
+
+def _inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Like `_compiled`, as a part of what calls it: what is passed to it need not be copied."""
+    flags = {"contract", "reassoc", "nsz"}
+    return njit(nogil=True, error_model="numpy", fastmath=flags, forceinline=True)(function)
+
+
+@_inlined
+def _combine(theta, first, last, phi, f, side):  # type: ignore[no-untyped-def]
+    """Write sum_k theta_k phi_k, first <= k < last, into f[side], four terms at a time."""
+    size, k = f.shape[1], first
+    for n in range(size):
+        f[side, n] = 0.0
+    while k + 4 <= last:
+        t0, t1, t2, t3 = theta[k], theta[k + 1], theta[k + 2], theta[k + 3]
+        for n in range(size):
+            one = t0 * phi[k, n] + t1 * phi[k + 1, n]
+            f[side, n] += one + t2 * phi[k + 2, n] + t3 * phi[k + 3, n]
+        k += 4
+    while k < last:
+        t0 = theta[k]
+        for n in range(size):
+            f[side, n] += t0 * phi[k, n]
+        k += 1
+
+
+@_compiled
+def _density(theta, dual, f):  # type: ignore[no-untyped-def]
+    """Write masses and 1/(1 - kappa) at +c and -c; return whether no kappa is at the wall."""
+    h, d = f.shape[1] // 2, dual.across
+    factor, outside = np.sqrt(2.0 / d), 0
+    _combine(theta, 0, dual.even, dual.phi, f, 0)
+    _combine(theta, dual.even, theta.size, dual.phi, f, 1)
+    for n in range(h):
+        e, o = f[0, n], f[1, n]
+        p, q = f[0, h + n] * factor, f[1, h + n] * factor
+        plus, minus = p + q, p - q
+        outside += (plus >= WALL) + (minus >= WALL)
+        plus, minus = min(plus, WALL), min(minus, WALL)
+        f[0, n] = min(e + o - 0.5 * d * plus, MAX_EXPONENT)
+        f[1, n] = min(e - o - 0.5 * d * minus, MAX_EXPONENT)
+        f[0, h + n] = 1.0 / (1.0 - plus)
+        f[1, h + n] = 1.0 / (1.0 - minus)
+    for side in range(2):
+        for n in range(h):
+            hot = f[side, h + n]
+            spread = hot if d == 2 else np.sqrt(hot)
+            f[side, n] = dual.weights[n] * _exp(f[side, n]) * spread
+    return outside == 0
+
+
+@_compiled
+def _averages(dual, f, sums, mean):  # type: ignore[no-untyped-def]
+    """Write <phi>, with what the barrier adds to it."""
+    h, d, P = f.shape[1] // 2, dual.across, mean.size
+    scale, push, t = np.sqrt(0.5 * d), np.sqrt(2.0 / d) / WALL, WALL - 1.0
+    for n in range(h):
+        r = dual.trace[n] * push
+        # kappa/(WALL - kappa), kappa = 1 - 1/heat
+        hot, cold = f[0, h + n], f[1, h + n]
+        plus = (hot - 1.0) * (f[0, n] * scale + r / (t * hot + 1.0))
+        minus = (cold - 1.0) * (f[1, n] * scale + r / (t * cold + 1.0))
+        sums[0, n], sums[1, n] = f[0, n] + f[1, n], f[0, n] - f[1, n]
+        sums[0, h + n], sums[1, h + n] = plus + minus, plus - minus
+    _project(sums, 0, 0, dual.even, dual.phi, mean)
+    _project(sums, 1, dual.even, P, dual.phi, mean)
+
+
+@_inlined
+def _project(sums, side, first, last, phi, mean):  # type: ignore[no-untyped-def]
+    """Write the sums of phi_k, first <= k < last, four at a time."""
+    size, k = sums.shape[1], first
+    while k + 4 <= last:
+        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+        for n in range(size):
+            g = sums[side, n]
+            s0 += g * phi[k, n]
+            s1 += g * phi[k + 1, n]
+            s2 += g * phi[k + 2, n]
+            s3 += g * phi[k + 3, n]
+        mean[k], mean[k + 1], mean[k + 2], mean[k + 3] = s0, s1, s2, s3
+        k += 4
+    while k < last:
+        s0 = 0.0
+        for n in range(size):
+            s0 += sums[side, n] * phi[k, n]
+        mean[k] = s0
+        k += 1
+
+
+@_inlined
+def _residual(cell, mu, theta, mean, gamma, stiff, penalty, residual):  # type: ignore[no-untyped-def]
+    """Write <phi> - mu + (gamma + P) theta of a cell; return its largest entry, NaN if one is."""
+    largest, P = 0.0, theta.shape[1]
+    for k in range(P):
+        total = mean[cell, k] - mu[cell, k] + gamma * theta[cell, k]
+        if stiff:
+            for j in range(P):
+                total += penalty[cell, k, j] * theta[cell, j]
+        residual[cell, k] = total
+        if not abs(total) <= largest:
+            largest = abs(total)
+    return largest
+
+
+@_compiled
+def _factorise(dual, f, weights, rows, stiff, penalty, factors):  # type: ignore[no-untyped-def]
+    """Write Hessian + floor = L D L^T: L, and 1/D in its diagonal.
+
+    Of masses g and of s with mean mu and variance v, sums of products are those of
+    sqrt(g) (a + mu b) and sqrt(g v) b. `weights` (3, h) and `rows` (P + 1, 4 h) are space for it.
+    """
+    phi, h, d = dual.phi, f.shape[1] // 2, dual.across
+    scale, P = np.sqrt(0.5 * d), factors.shape[0]
+    for side in range(2):
+        for n in range(h):
+            hot = f[side, h + n]
+            gap = hot / ((WALL - 1.0) * hot + 1.0)
+            spread = f[side, n] * hot * hot + dual.trace[n] * (2.0 / d) * gap * gap
+            root, shift = np.sqrt(f[side, n]), scale * (hot - 1.0)
+            weights[0, n], weights[1, n], weights[2, n] = root, root * shift, np.sqrt(spread)
+        for k in range(P):
+            sign = 1.0 - 2.0 * (side == 1 and k >= dual.even)
+            first = 2 * h * side
+            for n in range(h):
+                a, b = sign * phi[k, n], sign * phi[k, h + n]
+                rows[k, first + n] = weights[0, n] * a + weights[1, n] * b
+                rows[k, first + h + n] = weights[2, n] * b
+    for i in range(0, P, 2):
+        for j in range(0, i + 1, 2):
+            # Four sums at a time, which read each row half as often.
+            s00, s01, s10, s11 = 0.0, 0.0, 0.0, 0.0
+            for n in range(4 * h):
+                a, b, c, d = rows[i, n], rows[i + 1, n], rows[j, n], rows[j + 1, n]
+                s00 += a * c
+                s01 += a * d
+                s10 += b * c
+                s11 += b * d
+            factors[i, j] = s00
+            if i + 1 < P:
+                factors[i + 1, j], factors[i + 1, j + 1] = s10, s11
+            if j < i:
+                factors[i, j + 1] = s01
+    if stiff:
+        for i in range(P):
+            for j in range(i + 1):
+                factors[i, j] += penalty[i, j]
+    _eliminate(factors, dual.gamma)
+
+
+@_compiled
+def _whole_steps(theta, f, mean, factors, holds, dual, stiff, problem, status):  # type: ignore[no-untyped-def]
+    """Newton's method, undamped, of the cells that are `PENDING`, which become `FINE`.
+
+    `mean` and `f` are those of theta. A step that fails with old factors is taken back
+    and done again with new ones; where it fails with these they become `UNDECODED`. Cells go
+    through it side by side, as calls for each would cost more than their arithmetic.
+    """
+    mu, penalty, residual, size, step, sums, weights, rows = problem
+    N, P = theta.shape
+    for _ in range(WHOLE_STEPS):
+        left = 0
+        for cell in range(N):
+            if status[cell] != PENDING:
+                continue
+            left += 1
+            fresh = not holds[cell]
+            if fresh:
+                _factorise(dual, f[cell], weights, rows, stiff, penalty[cell], factors[cell])
+            _newton_step(factors[cell], residual[cell], step)
+            for k in range(P):
+                theta[cell, k] += step[k]
+            before = size[cell]
+            inside = _density(theta[cell], dual, f[cell])
+            _averages(dual, f[cell], sums, mean[cell])
+            after = _residual(cell, mu, theta, mean, dual.gamma, stiff, penalty, residual)
+            holds[cell] = after <= SLOW * before
+            if inside and after <= dual.tolerance:
+                status[cell] = FINE
+            elif not inside or not after <= GROWTH * before:
+                if fresh:
+                    status[cell] = UNDECODED
+                for k in range(P):
+                    theta[cell, k] -= step[k]
+                _density(theta[cell], dual, f[cell])
+                _averages(dual, f[cell], sums, mean[cell])
+                after = _residual(cell, mu, theta, mean, dual.gamma, stiff, penalty, residual)
+                holds[cell] = False
+            size[cell] = after
+        if left == 0:
+            return
+
+
+@_compiled
+def _value(cell, theta, dual, stiff, f, problem):  # type: ignore[no-untyped-def]
+    """D(theta) of `closures.reduced_dual` for a cell, kappa below WALL."""
+    total, P, h = 0.0, theta.shape[1], f.shape[2] // 2
+    for side in range(2):
+        for n in range(h):
+            x = (1.0 - 1.0 / f[cell, side, h + n]) / WALL
+            total += f[cell, side, n] - dual.trace[n] * (x + np.log1p(-x))
+    for k in range(P):
+        total += theta[cell, k] * (0.5 * dual.gamma * theta[cell, k] - problem.mu[cell, k])
+        if stiff:
+            for j in range(P):
+                total += 0.5 * theta[cell, k] * problem.penalty[cell, k, j] * theta[cell, j]
+    return total
+
+
+@_compiled
+def _damped_steps(cell, theta, f, mean, factors, dual, stiff, problem):  # type: ignore[no-untyped-def]
+    """`closures.dual.DualSolver` for one cell; return whether it converged."""
+    mu, penalty, residual, _, step, sums, weights, rows = problem
+    inside = _density(theta[cell], dual, f[cell])
+    start = 2.0 * dual.weights.sum()
+    if not inside or not _value(cell, theta, dual, stiff, f, problem) <= start:
+        theta[cell] = 0.0
+        _density(theta[cell], dual, f[cell])
+    for _ in range(dual.iterations):
+        _averages(dual, f[cell], sums, mean[cell])
+        size = _residual(cell, mu, theta, mean, dual.gamma, stiff, penalty, residual)
+        if size <= dual.tolerance:
+            return True
+        bound = _value(cell, theta, dual, stiff, f, problem)
+        _factorise(dual, f[cell], weights, rows, stiff, penalty[cell], factors[cell])
+        _newton_step(factors[cell], residual[cell], step)
+        slope, length = (residual[cell] * step).sum(), 1.0
+        old = theta[cell].copy()
+        for _ in range(HALVINGS + 1):
+            theta[cell] = old + length * step
+            inside = _density(theta[cell], dual, f[cell])
+            if inside:
+                value = _value(cell, theta, dual, stiff, f, problem)
+                if abs(slope) < FLAT or value <= bound + SUFFICIENT * length * slope:
+                    break
+            length *= 0.5
+    _averages(dual, f[cell], sums, mean[cell])
+    size = _residual(cell, mu, theta, mean, dual.gamma, stiff, penalty, residual)
+    return size <= dual.tolerance
+
+
+@_compiled
+def _search(theta, f, mean, factors, holds, dual, stiff, problem, status):  # type: ignore[no-untyped-def]
+    """Find theta of problem.mu from the theta of the cells that are `PENDING`.
+
+    They become `FINE`, `DAMPED` or `UNDECODED`. `f` and `mean` are those of theta,
+    before as afterwards.
+    """
+    mu, penalty, residual, size = problem.mu, problem.penalty, problem.residual, problem.size
+    for cell in range(theta.shape[0]):
+        if status[cell] == PENDING:
+            size[cell] = _residual(cell, mu, theta, mean, dual.gamma, stiff, penalty, residual)
+            status[cell] = FINE if size[cell] <= dual.tolerance else PENDING
+    _whole_steps(theta, f, mean, factors, holds, dual, stiff, problem, status)
+    for cell in range(theta.shape[0]):
+        if status[cell] in (PENDING, UNDECODED):
+            good = _damped_steps(cell, theta, f, mean, factors, dual, stiff, problem)
+            status[cell] = DAMPED if good else UNDECODED
+            holds[cell] = False
+
+
+@_compiled
+def _ask(m, order, mu):  # type: ignore[no-untyped-def]
+    """Write the mu of moments m (N, K)."""
+    for cell in range(m.shape[0]):
+        for k in range(order.size):
+            place = order[k]
+            mu[cell, k] = m[cell, place - 3] if place >= 3 else max(1.0 - place, 0.0)
+
+
+@_compiled
+def _penalise(production, factors, order, penalty):  # type: ignore[no-untyped-def]
+    """Write a A + b A^2 + a b A^3 of `closures.reduced.ReducedClosure.collide`, in `order`."""
+    N, K = production.shape[:2]
+    square, cube = np.empty((K, K)), np.empty((K, K))
+    for cell in range(N):
+        A, a, b = production[cell], factors[0, cell], factors[1, cell]
+        if b != 0.0:
+            _multiply(A, A, square)
+            _multiply(square, A, cube)
+        for k in range(K + 3):
+            for j in range(K + 3):
+                p, q = order[k] - 3, order[j] - 3
+                value = 0.0
+                if p >= 0 and q >= 0:
+                    value = a * A[p, q]
+                    if b != 0.0:
+                        value += b * square[p, q] + a * b * cube[p, q]
+                penalty[cell, k, j] = value
+
+
+@_compiled
+def _multiply(A, B, out):  # type: ignore[no-untyped-def]
+    for i in range(out.shape[0]):
+        out[i] = 0.0
+        for k in range(out.shape[0]):
+            for j in range(out.shape[0]):
+                out[i, j] += A[i, k] * B[k, j]
+
+
+@_compiled
+def _settle(theta, order, stiff, problem, m, rest):  # type: ignore[no-untyped-def]
+    """Write m of the theta found, after the collisions that it is implicit in; and the residual."""
+    mu, penalty, residual = problem.mu, problem.penalty, problem.residual
+    for cell in range(m.shape[0]):
+        for k in range(order.size):
+            place = order[k] - 3
+            if place >= 0:
+                value = mu[cell, k]
+                if stiff:
+                    for j in range(order.size):
+                        value -= penalty[cell, k, j] * theta[cell, j]
+                m[cell, place] = value
+                rest[cell, place] = residual[cell, k]
+
+
+@_compiled
+def _strained(theta, order, dual, f, mean, holds, sums, status):  # type: ignore[no-untyped-def]
+    """Put the cells that dissipation strains to equilibrium, to be searched again.
+
+    See `FiniteVolume.strained`. Return whether there are any.
+    """
+    found = False
+    for cell in range(theta.shape[0]):
+        largest = 0.0
+        for k in range(order.size):
+            if order[k] >= 3:
+                largest = max(largest, abs(theta[cell, k]))
+        if status[cell] == UNDECODED or not largest <= STRAINED:
+            theta[cell] = 0.0
+            _density(theta[cell], dual, f[cell])
+            _averages(dual, f[cell], sums, mean[cell])
+            status[cell], holds[cell], found = PENDING, False, True
+    return found
+
+
+@_compiled
+def _decode(space, i, slot, plain, dissipated, dissipates, factors, order, dual, stiff, problem):  # type: ignore[no-untyped-def]
+    """Theta of stage i, in place of the last one, of moments after dissipation (N, K).
+
+    Where hardly any density has them, those without it are taken. `factors` of the collisions of
+    each cell, (2, N). Return how many cells were not `FINE`.
+    """
+    theta, f = space.theta[slot], space.f[slot]
+    # Without a penalty the dual problem is that of every stage.
+    kind = i if stiff else 0
+    mean, held, holds, status = space.mean, space.factors[kind], space.holds[kind], space.status
+    if stiff:
+        _penalise(space.production, factors, order, problem.penalty)
+    _ask(dissipated, order, problem.mu)
+    status[:] = PENDING
+    _search(theta, f, mean, held, holds, dual, stiff, problem, status)
+    if dissipates and _strained(theta, order, dual, f, mean, holds, problem.sums, status):
+        for cell in range(theta.shape[0]):
+            if status[cell] == PENDING:
+                for k in range(order.size):
+                    if order[k] >= 3:
+                        problem.mu[cell, k] = plain[cell, order[k] - 3]
+        _search(theta, f, mean, held, holds, dual, stiff, problem, status)
+    _settle(theta, order, stiff, problem, space.m, space.rest[slot])
+    damped = 0
+    for cell in range(theta.shape[0]):
+        damped += status[cell] != FINE
+    return damped
+
+
+@_compiled
+def _frames(space, slot, dimension):  # type: ignore[no-untyped-def]
+    """Write u, sqrt T, 1/sqrt T; return the first cell without rho, T > 0 and finite, or -1."""
+    U, frame = space.U[slot], space.frame[slot]
+    for cell in range(U.shape[0]):
+        rho = U[cell, 0]
+        u = U[cell, 1] / rho
+        T = (2.0 * U[cell, 2] / rho - u * u) / dimension
+        if not (0.0 < rho < np.inf and 0.0 < T < np.inf and abs(u) < np.inf):
+            return cell
+        frame[cell, 0], frame[cell, 1] = u, np.sqrt(T)
+        frame[cell, 2] = 1.0 / frame[cell, 1]
+    return -1
+
+
+@_compiled
+def _update(space, slots, i, method, r):  # type: ignore[no-untyped-def]
+    """Write U of sum_j alpha_j f_j + beta_j dt L(f_j) of stage i, r = dt/dx."""
+    U = space.U[slots[i]]
+    U[:] = 0.0
+    for j in range(i):
+        a, b = method.alpha[i, j], method.beta[i, j] * r
+        if a != 0.0:
+            U += a * space.U[slots[j]]
+        if b != 0.0:
+            U -= b * (space.flux[j, 1:] - space.flux[j, :-1])
+
+
+@_inlined
+def _hold(space, slot, cell, alpha, tables, v, g, e, count):  # type: ignore[no-untyped-def]
+    """Add alpha times the particles of a cell at v = u +- sqrt(T) c, and their |v_perp|^2."""
+    U, frame, f, nodes, h = space.U, space.frame, space.f, tables.nodes, tables.nodes.size
+    hot = f.shape[3] // 2
+    share, drift, width = alpha * U[slot, cell, 0], frame[slot, cell, 0], frame[slot, cell, 1]
+    energy = tables.across * width * width
+    # Loops of few arrays, which are vectorised after a test that they do not overlap.
+    for n in range(h):
+        v[count + n] = drift + width * nodes[n]
+    for n in range(h):
+        v[count + h + n] = drift - width * nodes[n]
+    for side in range(2):
+        begin = count + side * h
+        for n in range(h):
+            g[begin + n] += share * f[slot, cell, side, n]
+        for n in range(h):
+            e[begin + n] += energy * share * f[slot, cell, side, n] * f[slot, cell, side, hot + n]
+
+
+@_inlined
+def _enter(j, face, factor, edge, rate, xi, v, g, e, count):  # type: ignore[no-untyped-def]
+    """Put `factor` times what crosses a face at stage j behind the first `count` particles."""
+    q = xi.size
+    right, left = edge[j, face, 0], -edge[j, face, 1]
+    for n in range(q):
+        v[count + n] = right * xi[n]
+        v[count + q + n] = left * xi[n]
+    for side in range(2):
+        begin = count + side * q
+        for n in range(q):
+            g[begin + n] = factor * rate[j, face, side, 0, n]
+        for n in range(q):
+            e[begin + n] = factor * rate[j, face, side, 1, n]
+
+
+@_inlined
+def _deposit(flat, J, count, v, g, s, u, inverse, tables, place, t):  # type: ignore[no-untyped-def]
+    """Write sums of g t^p and s t^p, p = 0..3, of each knot interval into flat[: 8 J].
+
+    Neighbours in `v` go to different copies of the sums, which need not wait for each other.
+    """
+    extent, density = tables.extent, tables.density
+    for n in range(count):
+        x = ((v[n] - u) * inverse + extent) * density
+        x = min(max(x, 0.0), float(J))
+        j = min(np.int64(x), J - 1)
+        t[n] = x - j
+        place[n] = 8 * ((n % COPIES) * J + j)
+    for n in range(COPIES * 8 * J):
+        flat[n] = 0.0
+    for n in range(count):
+        j, x, p, q = np.uint64(place[n]), t[n], g[n], s[n]
+        y = x * x
+        z = y * x
+        # All are read before one is written, so that they can be one operation.
+        s0, s1 = flat[j] + p, flat[j + np.uint64(1)] + q
+        s2, s3 = flat[j + np.uint64(2)] + p * x, flat[j + np.uint64(3)] + q * x
+        s4, s5 = flat[j + np.uint64(4)] + p * y, flat[j + np.uint64(5)] + q * y
+        s6, s7 = flat[j + np.uint64(6)] + p * z, flat[j + np.uint64(7)] + q * z
+        flat[j], flat[j + np.uint64(1)] = s0, s1
+        flat[j + np.uint64(2)], flat[j + np.uint64(3)] = s2, s3
+        flat[j + np.uint64(4)], flat[j + np.uint64(5)] = s4, s5
+        flat[j + np.uint64(6)], flat[j + np.uint64(7)] = s6, s7
+    for c in range(1, COPIES):
+        begin = np.uint64(c * 8 * J)
+        for n in range(np.uint64(8 * J)):
+            flat[n] += flat[begin + n]
+
+
+@_compiled
+def _encode(space, slots, i, method, resting, tables, r, particles, place, flat):  # type: ignore[no-untyped-def]
+    """Write m of stage i, in the frames of its own U.
+
+    resting: whether nothing is transported before the first relaxation.
+    """
+    v, g, e, t = particles
+    U, frame, rest, edge, rate, m = (
+        space.U, space.frame, space.rest, space.edge, space.rate, space.m
+    )  # fmt: skip
+    xi, powers, h, d = tables.xi, tables.powers, tables.nodes.size, tables.across
+    alpha, beta, q = method.alpha, method.beta, tables.xi.size
+    J, slot, norm = powers.shape[1] // 8, slots[i], tables.norm
+    for cell in range(m.shape[0]):
+        count = 0
+        for j in range(i):
+            if alpha[i, j] != 0.0:
+                # The first two stages may have one U, and so one set of velocities.
+                begin = 0 if j == 1 and resting else count
+                for n in range(count, begin + 2 * h):
+                    g[n] = 0.0
+                    e[n] = 0.0
+                count = begin + 2 * h
+                _hold(space, slots[j], cell, alpha[i, j], tables, v, g, e, begin)
+        for j in range(i):
+            if beta[i, j] != 0.0:
+                factor = beta[i, j] * r
+                _enter(j, cell, factor, edge, rate, xi, v, g, e, count)
+                _enter(j, cell + 1, -factor, edge, rate, xi, v, g, e, count + 2 * q)
+                count += 4 * q
+        u, inverse = frame[slot, cell, 0], frame[slot, cell, 2]
+        for n in range(count):
+            e[n] = (e[n] * (inverse * inverse) - d * g[n]) * norm
+        _deposit(flat, J, count, v, g, e, u, inverse, tables, place, t)
+        for k in range(powers.shape[0]):
+            total = 0.0
+            for n in range(powers.shape[1]):
+                total += flat[n] * powers[k, n]
+            m[cell, k] = total
+        for j in range(i):
+            share = alpha[i, j] * U[slots[j], cell, 0]
+            for k in range(powers.shape[0]):
+                m[cell, k] -= share * rest[slots[j], cell, k]
+        lightness = 1.0 / U[slot, cell, 0]
+        for k in range(powers.shape[0]):
+            m[cell, k] *= lightness
+
+
+@_compiled
+def _collisions(space, slot, gas, dt, weight, correction, factors):  # type: ignore[no-untyped-def]
+    """Write dt nu/eps times the weight of the stage, and that of the correction squared."""
+    for cell in range(space.m.shape[0]):
+        nu, (p, q) = 1.0, gas.exponents
+        if p != 0.0 or q != 0.0:
+            T = space.frame[slot, cell, 1] ** 2
+            nu = space.U[slot, cell, 0] ** p * T**q
+        rate = dt * nu / gas.knudsen[cell]
+        factors[0, cell], factors[1, cell] = weight * rate, correction * rate * rate
+
+
+@_compiled
+def _relax(space, slot, gas, collides, scale, factors, plain, dissipated):  # type: ignore[no-untyped-def]
+    """Write m after BGK collisions, without and with dissipation over the time `scale`."""
+    m = space.m
+    N, K = m.shape
+    for cell in range(N):
+        slow = 1.0 if collides else (1.0 + factors[0, cell]) * (1.0 + factors[1, cell])
+        for k in range(K):
+            plain[cell, k] = m[cell, k] / slow
+    if gas.dissipates:
+        _dissipate(space, slot, gas, collides, scale, factors, dissipated)
+        if not collides:
+            for cell in range(N):
+                for k in range(K):
+                    dissipated[cell, k] /= 1.0 + factors[1, cell]
+
+
+@_compiled
+def _dissipate(space, slot, gas, collides, scale, factors, x):  # type: ignore[no-untyped-def]
+    """Solve `closures.dissipation.dissipate` for x (N, K).
+
+    Row j is (excess_j + before_j + after_j) x_j - before_j x_(j-1) - after_j x_(j+1) = m_j. Two
+    sweeps of elimination, all moments side by side, leave x_j = y_j + w_j x_last of the periodic
+    problem (Thomas's algorithm); sums of numbers of one sign, as rows are dominant.
+    """
+    U, frame, m = space.U, space.frame, space.m
+    N, K = m.shape
+    # x_j = up_j x_(j+1) + y_j + w_j x_last
+    up, w, g, h = np.empty((N, K)), np.empty((N, K)), np.zeros(K), np.empty(K)
+    if gas.periodic:
+        _conductance(U, frame, slot, N - 1, gas, scale, g)
+    for j in range(N):
+        lightness = 1.0 / U[slot, j, 0]
+        if j < N - 1 or gas.periodic:
+            _conductance(U, frame, slot, j, gas, scale, h)
+        else:
+            h[:] = 0.0
+        slow = 0.0 if collides else factors[0, j]
+        for k in range(K):
+            before, after = g[k] * lightness, h[k] * lightness
+            excess = 1.0 + slow + scale * gas.damping[k, j]
+            if j == 0:
+                inverse = 1.0 / (excess + before + after)
+                w[j, k], x[j, k] = before * inverse, m[j, k] * inverse
+            else:
+                # before (1 - up_(j-1)) is a sum of the shares that are not x_j's.
+                inverse = 1.0 / (excess + after + before * (1.0 - up[j - 1, k]))
+                w[j, k] = before * w[j - 1, k] * inverse
+                x[j, k] = (m[j, k] + before * x[j - 1, k]) * inverse
+            up[j, k] = after * inverse
+            g[k] = h[k]
+    if N == 1:
+        for k in range(K):
+            x[0, k] /= 1.0 - w[0, k] - up[0, k]
+        return
+    for k in range(K):
+        # Of the last row, x_(j+1) is x_0; the shares of x_0 and x_last remain.
+        g[k], h[k] = up[N - 1, k], w[N - 1, k]
+    for j in range(N - 2, -1, -1):
+        for k in range(K):
+            w[j, k] += up[j, k] * (w[j + 1, k] if j < N - 2 else 1.0)
+            x[j, k] += up[j, k] * x[j + 1, k] if j < N - 2 else 0.0
+    for k in range(K):
+        x[N - 1, k] = (x[N - 1, k] + g[k] * x[0, k]) / (1.0 - h[k] - g[k] * w[0, k])
+    for j in range(N - 1):
+        for k in range(K):
+            x[j, k] += w[j, k] * x[N - 1, k]
+
+
+@_inlined
+def _conductance(U, frame, slot, j, gas, scale, out):  # type: ignore[no-untyped-def]
+    """Write what diffuses through the face after cell j, per difference of m."""
+    N = U.shape[1]
+    c = j + 1 if j < N - 1 else 0
+    here, there = U[slot, j, 0] * frame[slot, j, 1] ** 2, U[slot, c, 0] * frame[slot, c, 1] ** 2
+    for k in range(out.size):
+        flow = here * gas.diffusivity[k, j] + there * gas.diffusivity[k, c]
+        out[k] = 0.5 * scale * N * N * flow
+
+
+@_compiled
+def _layer(weights, bias, x, bends, out):  # type: ignore[no-untyped-def]
+    for i in range(out.size):
+        total = bias[i]
+        for j in range(x.size):
+            total += weights[i, j] * x[j]
+        out[i] = total
+    if bends:
+        for i in range(out.size):
+            out[i] = 1.0 - 2.0 / (_exp(2.0 * out[i]) + 1.0)
+
+
+@_compiled
+def _produce(space, network):  # type: ignore[no-untyped-def]
+    """Write A of the moments the cells have."""
+    N, K = space.m.shape
+    width, entries = network.first[1].size, network.constant.size
+    x, y, z = np.empty(K), np.empty(width), np.empty(width)
+    out, total, L = np.empty(entries), np.empty(entries), np.zeros((K, K))
+    for cell in range(N):
+        total[:] = network.constant
+        for side in range(2):
+            for k in range(K):
+                x[k] = space.m[cell, k] * (network.parity[k] if side == 1 else 1.0)
+            _layer(network.first[0], network.first[1], x, True, y)
+            _layer(network.second[0], network.second[1], y, True, z)
+            _layer(network.last[0], network.last[1], z, False, out)
+            for n in range(entries):
+                total[n] += 0.5 * out[n]
+        for n in range(entries):
+            L[network.places[0, n], network.places[1, n]] = total[n]
+        A = space.production[cell]
+        for i in range(K):
+            for j in range(i + 1):
+                product = 0.0
+                for k in range(j + 1):
+                    product += L[i, k] * L[j, k]
+                A[i, j] = product
+                A[j, i] = product
+
+
+@_compiled
+def _pieces(space, slot, tables, combined):  # type: ignore[no-untyped-def]
+    """Write alpha(c) - c^2/2 + log of the scale, and kappa(c), of the cells as cubics."""
+    d, L, J = tables.across, tables.extent, space.pieces.shape[1]
+    width, share, factor = 2.0 * L / J, np.sqrt(0.5 / (d + 1.0)), np.sqrt(2.0 / d)
+    theta = np.empty(space.theta.shape[2])
+    for cell in range(space.m.shape[0]):
+        for k in range(theta.size):
+            theta[tables.order[k]] = space.theta[slot, cell, k]
+        combined[:] = 0.0
+        for part in range(2):
+            for k in range(theta.size - 3):
+                for b in range(combined.shape[1]):
+                    combined[part, b] += theta[3 + k] * tables.splines[part, k, b]
+        scale = space.U[slot, cell, 0] * space.frame[slot, cell, 2] / np.sqrt(2.0 * np.pi)
+        q0 = theta[0] - share * theta[2] + np.log(scale)
+        q1, q2 = theta[1], share * theta[2] - 0.5
+        across = theta[2] * np.sqrt(d / (d + 1.0))
+        out = space.pieces[cell]
+        for j in range(J):
+            for part in range(2):
+                s0, s1 = combined[part, j], combined[part, j + 1]
+                s2, s3 = combined[part, j + 2], combined[part, j + 3]
+                unit = 1.0 if part == 0 else factor
+                out[j, part] = unit * (s0 + 4.0 * s1 + s2) / 6.0
+                out[j, 2 + part] = unit * 0.5 * (s2 - s0)
+                out[j, 4 + part] = unit * 0.5 * (s0 - 2.0 * s1 + s2)
+                out[j, 6 + part] = unit * (s3 - 3.0 * s2 + 3.0 * s1 - s0) / 6.0
+            c = j * width - L
+            out[j, 0] += q0 + (q1 + q2 * c) * c
+            out[j, 2] += (q1 + 2.0 * q2 * c) * width
+            out[j, 4] += q2 * width * width
+            out[j, 1] += factor * across
+
+
+@_inlined
+def _locate(c, v, u, inverse, tables, intervals, place, t):  # type: ignore[no-untyped-def]
+    """Write the knot intervals of velocities, and where in them; t = OUTSIDE where f_hat ends."""
+    extent, density = tables.extent, tables.density
+    for n in range(v.size):
+        s = ((v[n] - u) * inverse + extent) * density
+        place[n] = np.int64(min(max(s, 0.0), intervals - 0.5))
+        t[c, n] = s - place[n] if 0.0 <= s <= intervals else OUTSIDE
+
+
+@_inlined
+def _read(row, c, pieces, place, t, values):  # type: ignore[no-untyped-def]
+    """Write log f_hat and kappa. This loop, which alone does not vectorise, is kept apart."""
+    for n in range(place.size):
+        j, x = np.uint64(place[n]), t[c, n]
+        alpha = (pieces[row, j, 6] * x + pieces[row, j, 4]) * x + pieces[row, j, 2]
+        kappa = (pieces[row, j, 7] * x + pieces[row, j, 5]) * x + pieces[row, j, 3]
+        values[0, c, n] = alpha * x + pieces[row, j, 0]
+        values[1, c, n] = kappa * x + pieces[row, j, 1]
+
+
+@_inlined
+def _exponential(t, d, T, values):  # type: ignore[no-untyped-def]
+    """Replace log f_hat and kappa by g and h = d T/(1 - kappa) g."""
+    for c in range(t.shape[0]):
+        for n in range(t.shape[1]):
+            kappa = min(values[1, c, n], HOTTEST)
+            hot = 1.0 / (1.0 - kappa)
+            spread = hot if d == 2 else np.sqrt(hot)
+            f = _exp(values[0, c, n] - 0.5 * d * kappa) * spread
+            f = f if t[c, n] != OUTSIDE else 0.0
+            values[0, c, n] = f
+            values[1, c, n] = f * (d * T[c] * hot)
+
+
+@_inlined
+def _faces(limiter, space, slot, i, method, gas, tables, r):  # type: ignore[no-untyped-def]
+    """Write what crosses the faces of stage i: `FiniteVolume._faces`."""
+    order, frame, pieces, xi, xi_weights, extent, d = (
+        gas.order, space.frame, space.pieces, tables.xi, tables.xi_weights, tables.extent,
+        tables.across
+    )  # fmt: skip
+    rate, flux, edges, q, J = space.rate, space.flux, space.edge, xi.size, pieces.shape[1]
+    place, v, T = np.empty(q, np.int64), np.empty(q), np.empty(5)
+    t, values, limited = np.empty((5, q)), np.empty((2, 5, q)), np.empty((2, q))
+    for face in range(flux.shape[1]):
+        mass, momentum, energy = 0.0, 0.0, 0.0
+        for side in range(2):
+            sign = 1.0 - 2.0 * side
+            upwind = order[side, face, 2]
+            edge = sign * frame[slot, upwind, 0] + extent * frame[slot, upwind, 1]
+            edge = max(edge, 0.5 * frame[slot, upwind, 1])
+            for n in range(q):
+                v[n] = sign * edge * xi[n]
+            for c in range(5):
+                row = order[side, face, c]
+                u, inverse = frame[slot, row, 0], frame[slot, row, 2]
+                T[c] = frame[slot, row, 1] ** 2
+                _locate(c, v, u, inverse, tables, J, place, t)
+                _read(row, c, pieces, place, t, values)
+            _exponential(t, d, T, values)
+            for part in range(2):
+                _limit(limiter, part, values, limited)
+                if method.positivity > 0.0:
+                    for n in range(q):
+                        most = values[part, 2, n] * (method.positivity / (edge * xi[n] * r))
+                        limited[part, n] = min(limited[part, n], most)
+            for n in range(q):
+                weight = v[n] * (edge * xi_weights[n])
+                g, h = limited[0, n] * weight, limited[1, n] * weight
+                rate[i, face, side, 0, n], rate[i, face, side, 1, n] = g, h
+                mass += g
+                momentum += g * v[n]
+                energy += 0.5 * (g * (v[n] * v[n]) + h)
+            edges[i, face, side] = edge
+        flux[i, face, 0], flux[i, face, 1], flux[i, face, 2] = mass, momentum, energy
+
+
+@_inlined
+def _limit(limiter, part, f, limited):  # type: ignore[no-untyped-def]
+    """Write the limited values at a face, not negative."""
+    for n in range(limited.shape[1]):
+        behind, ahead = f[part, 2, n] - f[part, 1, n], f[part, 3, n] - f[part, 2, n]
+        d_behind = behind - (f[part, 1, n] - f[part, 0, n])
+        d_ahead = (f[part, 4, n] - f[part, 3, n]) - ahead
+        value = f[part, 2, n] + limiter(behind, ahead, d_behind, d_ahead)
+        limited[part, n] = max(value, 0.0)
+
+
+def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
+    """Return the kernel `march` that reconstructs with `limiter`."""
+
+    def march(space, problem, method, gas, dual, tables, network, time, stop):  # type: ignore[no-untyped-def]
+        """Advance from `time` to `stop`, the state in slot 0, and back to it.
+
+        Returns:
+            The time reached, how it ends, the cell at fault, and how many were not `FINE`.
+        """
+        s, N, K = space.U.shape[0], space.m.shape[0], space.m.shape[1]
+        dimension, J, h, q = (
+            tables.across + 1,
+            space.pieces.shape[1],
+            tables.nodes.size,
+            tables.xi.size,
+        )
+        most = s * (2 * h + 4 * q)
+        particles = (np.empty(most), np.empty(most), np.empty(most), np.empty(most))
+        resting = not method.beta[1].any()
+        place, flat = np.empty(most, np.int64), np.empty(COPIES * 8 * J)
+        combined, factors = np.empty((2, J + 3)), np.zeros((2, N))
+        plain, dissipated = np.empty((N, K)), np.empty((N, K))
+        base, damped, slots = 0, 0, np.empty(s, np.int64)
+        bad = _frames(space, 0, dimension)
+        for cell in range(N):
+            _density(space.theta[0, cell], dual, space.f[0, cell])
+            _averages(dual, space.f[0, cell], problem.sums, space.mean[cell])
+        while time < stop:
+            slot = base % s
+            fastest = 0.0
+            for cell in range(N):
+                speed = abs(space.frame[slot, cell, 0]) + gas.reach * space.frame[slot, cell, 1]
+                fastest = max(fastest, speed)
+            largest = gas.courant / (N * fastest)
+            count = max(np.ceil((stop - time) / largest * (1.0 - 1e-12)), 1.0)
+            dt = (stop - time) / count
+            r = dt * N
+            if tables.collides:
+                _produce(space, network)
+            if method.beta[:, 0].any():
+                _pieces(space, slot, tables, combined)
+                _faces(limiter, space, slot, 0, method, gas, tables, r)
+            for i in range(1, s):
+                for j in range(i + 1):
+                    slots[j] = (base + j) % s
+                slot, last = slots[i], slots[i - 1]
+                space.theta[slot] = space.theta[last]
+                space.f[slot] = space.f[last]
+                _update(space, slots, i, method, r)
+                bad = _frames(space, slot, dimension)
+                if bad >= 0:
+                    space.U[0] = space.U[slot]
+                    return time, NONPHYSICAL, bad, damped
+                if i > 1 or not resting:
+                    _encode(space, slots, i, method, resting, tables, r, particles, place, flat)
+                weight = method.diagonal[i]
+                correction = method.correction if i == s - 1 else 0.0
+                _collisions(space, slot, gas, dt, weight, correction, factors)
+                _relax(space, slot, gas, tables.collides, weight * dt, factors, plain, dissipated)
+                chosen = dissipated if gas.dissipates else plain
+                damped += _decode(
+                    space,
+                    i,
+                    slot,
+                    plain,
+                    chosen,
+                    gas.dissipates,
+                    factors,
+                    tables.order,
+                    dual,
+                    tables.collides,
+                    problem,
+                )
+                for cell in range(N):
+                    if space.status[cell] == UNDECODED:
+                        space.U[0] = space.U[slot]
+                        return time, NO_DENSITY, cell, damped
+                if method.beta[:, i].any():
+                    _pieces(space, slot, tables, combined)
+                    _faces(limiter, space, slot, i, method, gas, tables, r)
+            base = (base + s - 1) % s
+            time = stop if count == 1.0 else time + dt
+        return time, DONE, base, damped
+
+    march.__qualname__ = f"reduced_march_{limiter.__name__}"
+    return _compiled(march)
+
+
+MARCH: Mapping[str, Callable[..., tuple[float, int, int, int]]] = MappingProxyType(
+    {name: _compile(limiter) for name, limiter in LIMITERS.items()}
+)
+"""Kernels of a trajectory by their limiter."""
+
+
+@_compiled
+def decode(space, problem, dual, order):  # type: ignore[no-untyped-def]
+    """Write theta of the moments in slot 0, found from equilibrium, and the status of cells."""
+    theta, f = space.theta[0], space.f[0]
+    _ask(space.m, order, problem.mu)
+    theta[:] = 0.0
+    for cell in range(space.m.shape[0]):
+        good = _damped_steps(cell, theta, f, space.mean, space.factors[0], dual, False, problem)
+        space.status[cell] = FINE if good else UNDECODED
