@@ -39,7 +39,9 @@ class Plan:
         Raises:
             InvalidInput: a part of the configuration is not allowed.
         """
-        learning = config["train"] | {"data": str(folder / "dataset.zarr")}
+        dataset = DatasetRunConfig.from_mapping(_part(config, ["dataset"]))
+        data = dataset.dataset.path or str(folder / "dataset.zarr")
+        learning = config["train"] | {"data": data}
         trained = {"name": "model", "moments": None, "path": str(folder / "model")}
         comparison = CompareConfig.from_mapping(_part(config, ["closure", "compare"]))
         for spec in comparison.compare.closures:
@@ -47,7 +49,7 @@ class Plan:
         compared = [*comparison.compare.closures, trained["path"]]
         with_trained = {"compare": comparison.to_mapping()["compare"] | {"closures": compared}}
         return cls(
-            DatasetRunConfig.from_mapping(_part(config, ["dataset"])),
+            dataset,
             TrainConfig.from_mapping({"closure": config["closure"], "train": learning}),
             ClosureSolveConfig.from_mapping(_part(config, ["problem"]) | {"closure": trained}),
             CompareConfig.from_mapping(comparison.to_mapping() | with_trained),
@@ -63,7 +65,7 @@ def run(config: Configuration, folder: Path) -> str:
         IncompleteError: trajectories of the data set failed.
     """
     plan = Plan.read(config, folder)
-    made = generate(plan.dataset, folder / "dataset.zarr")
+    made = generate(plan.dataset, plan.dataset.dataset.path or folder / "dataset.zarr")
     if made.failures:
         raise IncompleteError(str(made))
     _tell("data set", made)

@@ -79,8 +79,10 @@ def _run_hydra(label: str, command: Command, overrides: list[str], tracebacks: b
     _register_resolvers()
     refuse_lists(overrides)
     arguments = _options_first(overrides)
-    with tempfile.TemporaryDirectory() as scratch:
-        ledger = Path(scratch) / "statuses"
+    # Jobs of a cluster see the directory of this process, not those of its host.
+    shared = any("submitit" in argument for argument in arguments)
+    with tempfile.TemporaryDirectory(dir="." if shared else None) as scratch:
+        ledger = Path(scratch).absolute() / "statuses"
         task = _task(label, command, ledger, tracebacks)
         application = hydra.main(str(config_dir()), command.config, HYDRA_VERSION)(task)
         if {"-m", "--multirun"} & set(arguments):
@@ -223,7 +225,8 @@ def _dataset(config: Configuration, folder: Path) -> str:
     from kinetic.dataset import generate
     from kinetic.jobs import IncompleteError
 
-    report = generate(config, folder / "dataset.zarr")
+    path = config.get("dataset", {}).get("path")
+    report = generate(config, path or folder / "dataset.zarr")
     if report.failures:
         raise IncompleteError(str(report))
     return str(report)

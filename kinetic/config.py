@@ -213,6 +213,8 @@ class DatasetConfig(Options):
 
     Trajectory i belongs to family ``families[i % len(families)]`` and has seed ``seed + i``.
     `workers` is the number of processes, as ``execution.workers``; it does not change the result.
+    `path` is where the data set goes, a directory or a URL for fsspec (``s3://...``); by default
+    ``dataset.zarr`` in the directory of the results.
     """
 
     PREFIX: ClassVar[str] = "dataset"
@@ -221,6 +223,7 @@ class DatasetConfig(Options):
     families: Annotated[tuple[str, ...], several(choice(FAMILIES))] = FAMILIES
     seed: Annotated[int, seed] = 0
     workers: Annotated[int | None, optional(integer(1, 1024))] = None
+    path: Annotated[str | None, optional(text)] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -270,7 +273,8 @@ class DatasetRunConfig(Physics):
     def identity(self) -> dict[str, Any]:
         """Return what determines the result, and nothing else, as a nested mapping."""
         values = self.to_mapping()
-        del values["problem"], values["dataset"]["workers"], values["execution"]
+        del values["problem"], values["execution"]
+        del values["dataset"]["workers"], values["dataset"]["path"]
         values["dataset"]["families"] = list(self.families)
         return values
 

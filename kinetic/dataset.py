@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from kinetic.output import package_version
 from kinetic.progress import ProgressBar
 from kinetic.reference import run, warm_up
 from kinetic.solver import Scheme
+from kinetic.storage import Location, Place
 from kinetic.trajectories import (
     KEY,
     Trajectory,
@@ -33,6 +33,7 @@ from kinetic.trajectories import (
     consolidate,
     create_store,
     finished,
+    is_begun,
     open_dataset,
     open_store,
     remove_unfinished,
@@ -46,7 +47,7 @@ __all__ = ["Report", "Trajectory", "TrajectorySet", "generate", "open_dataset"]
 class Report:
     """What `generate` did: trajectories found done, made now, and failed (with the reason)."""
 
-    path: Path
+    path: Place
     found: int
     made: int
     failures: list[dict[str, Any]]
@@ -63,15 +64,15 @@ class Report:
 
 def generate(
     config: DatasetRunConfig | Mapping[str, Any],
-    path: str | os.PathLike[str],
+    path: Location,
     progress: bool = True,
 ) -> Report:
     """Make a data set, or what is missing of it.
 
     Args:
         config: what to make; a mapping is read by `DatasetRunConfig.from_mapping`.
-        path: directory to write to. If it holds an unfinished data set of the same configuration,
-            that is continued; failed trajectories are tried again.
+        path: directory, or URL for fsspec, to write to. If it holds an unfinished data set of the
+            same configuration, that is continued; failed trajectories are tried again.
         progress: show a progress bar on a terminal.
 
     Raises:
@@ -80,21 +81,21 @@ def generate(
     """
     if not isinstance(config, DatasetRunConfig):
         config = DatasetRunConfig.from_mapping(config)
-    path = Path(path)
-    if not path.exists():
-        create_store(config, path)
-    _check_same(config, path)
-    with _locked(path):
-        remove_unfinished(path)
-        found = finished(path)
+    place = Place.of(path)
+    if not is_begun(place):
+        create_store(config, place)
+    _check_same(config, place)
+    with _locked(place):
+        remove_unfinished(place)
+        found = finished(place)
         pending = (i for i in range(config.dataset.trajectories) if i not in found)
         total = config.dataset.trajectories - len(found)
-        failures = _make(config, path, pending, total, ProgressBar(progress, "trajectories"))
-        _finish(path, failures)
-    return Report(path, len(found), total - len(failures), failures)
+        failures = _make(config, place, pending, total, ProgressBar(progress, "trajectories"))
+        _finish(place, failures)
+    return Report(place, len(found), total - len(failures), failures)
 
 
-def _check_same(config: DatasetRunConfig, path: Path) -> None:
+def _check_same(config: DatasetRunConfig, path: Place) -> None:
     """Refuse to continue a data set of another configuration or version."""
     attributes = open_store(path).attrs
     there = _flat(json.loads(attributes["configuration"]))
@@ -118,9 +119,12 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Place) -> Iterator[None]:
     """Hold the directory for this process; the system releases it however the process ends."""
-    descriptor = os.open(path, os.O_RDONLY)
+    if path.remote:
+        yield
+        return
+    descriptor = os.open(path.path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -131,7 +135,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _make(
-    config: DatasetRunConfig, path: Path, pending: Iterable[int], total: int, bar: ProgressBar
+    config: DatasetRunConfig, path: Place, pending: Iterable[int], total: int, bar: ProgressBar
 ) -> list[dict[str, Any]]:
     """Make the pending trajectories and return those that failed, by number."""
     failures = []
@@ -160,7 +164,7 @@ def _make(
     return sorted(failures, key=lambda failure: failure["trajectory"])
 
 
-def make_trajectory(config: DatasetRunConfig, path: Path, number: int, threads: int = 1) -> None:
+def make_trajectory(config: DatasetRunConfig, path: Place, number: int, threads: int = 1) -> None:
     """Compute and write one trajectory.
 
     Raises:
@@ -177,7 +181,7 @@ def make_trajectory(config: DatasetRunConfig, path: Path, number: int, threads: 
     write_trajectory(open_store(path, mode="r+"), number, values)
 
 
-def _finish(path: Path, failures: list[dict[str, Any]]) -> None:
+def _finish(path: Place, failures: list[dict[str, Any]]) -> None:
     """Record that every trajectory was tried, and which failed."""
     remove_unfinished(path)
     open_store(path, mode="r+").attrs.update({"complete": True, "failures": failures})

@@ -11,12 +11,10 @@ each time and an index, whose entries add up to the size of the file.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -28,6 +26,7 @@ from kinetic.config import DatasetRunConfig, seed_range
 from kinetic.errors import InvalidInput
 from kinetic.output import DISTRIBUTION, SCALING, package_version, velocity_coordinates
 from kinetic.problems import cell_centers
+from kinetic.storage import Location, Place
 from kinetic.velocity import VelocityGrid
 
 KEY = "dataset.path"
@@ -100,7 +99,7 @@ class TrajectorySet:
     Trajectories that failed are left out; `failures` lists them.
 
     Attributes:
-        path: its directory.
+        path: its directory or URL.
         time, x, v: snapshot times, cell centres and velocity nodes, those of every axis.
         dim: velocity dimensions D.
         families, seeds: of every trajectory in the sequence.
@@ -109,7 +108,7 @@ class TrajectorySet:
         seed_range: "training", "validation" or "test".
     """
 
-    def __init__(self, path: Path, store: Store, numbers: list[int]) -> None:
+    def __init__(self, path: Place, store: Store, numbers: list[int]) -> None:
         self.path = path
         self._store = store
         self._numbers = numbers
@@ -157,40 +156,41 @@ class TrajectorySet:
             raise InvalidInput(KEY, self.path, allowed) from error
 
 
-def open_dataset(path: str | os.PathLike[str], key: str = KEY) -> TrajectorySet:
-    """Open a data set for reading, after comparing it with its specification.
+def open_dataset(path: Location, key: str = KEY) -> TrajectorySet:
+    """Open a data set, in a directory or at a URL, after comparing it with its specification.
 
     Raises:
         InvalidInput: under `key`, when it is missing, foreign, incomplete or damaged.
     """
-    path = Path(path)
-    store = open_store(path, key)
+    place = Place.of(path)
+    store = open_store(place, key)
     try:
         _check_layout(store)
         if not store.attrs["complete"]:
             raise ValueError("it is incomplete; run the same `kinetic dataset` command again")
-        numbers = sorted(finished(path))
+        numbers = sorted(finished(place))
         if not numbers:
             raise ValueError("every trajectory failed")
         for number in numbers:
-            _check_chunks(path, store, number)
-        return TrajectorySet(path, store, numbers)
+            _check_chunks(place, store, number)
+        return TrajectorySet(place, store, numbers)
     except Exception as error:  # damaged metadata make the store raise nearly anything
         reason = f"lacks {error}" if isinstance(error, KeyError) else error
         raise InvalidInput(key, path, f"must be a complete data set; {reason}") from error
 
 
-def open_store(path: Path, key: str = KEY, mode: Literal["r", "r+"] = "r") -> Store:
+def open_store(path: Location, key: str = KEY, mode: Literal["r", "r+"] = "r") -> Store:
     """Open the Zarr group of a data set, having checked that it is one.
 
     Raises:
         InvalidInput: under `key`, when it is missing or something else.
     """
-    if not os.path.exists(path):
+    place = Place.of(path)
+    if not _exists(place, key):
         raise InvalidInput(key, path, "does not exist; must be a data set made by kinetic dataset")
     try:
         # Format 3 only: format 2 can name a pickle codec, which runs code from the file.
-        store = zarr.open_group(path, mode=mode, zarr_format=3)
+        store = zarr.open_group(place.zarr(mode == "r"), mode=mode, zarr_format=3)
         found = store.attrs.get("schema"), store.attrs.get("schema_version")
     except Exception as error:  # a foreign file makes the store raise nearly anything
         raise InvalidInput(key, path, f"must be a data set; {error}") from error
@@ -200,12 +200,44 @@ def open_store(path: Path, key: str = KEY, mode: Literal["r", "r+"] = "r") -> St
     return store
 
 
-def create_store(config: DatasetRunConfig, path: Path) -> None:
-    """Write the metadata of an empty data set; `path` appears only when they are complete."""
-    partial = path.with_name(f".{path.name}.partial")
+def _exists(path: Place, key: str) -> bool:
+    try:
+        return path.exists()
+    except Exception as error:  # each kind of store has its own
+        allowed = f"cannot be reached; {type(error).__name__}: {error}"
+        raise InvalidInput(key, path, allowed) from error
+
+
+def is_begun(path: Place) -> bool:
+    """Return whether there is something, or at a URL more than what a killed `create_store` left.
+
+    Raises:
+        InvalidInput: at a URL there is something else.
+    """
+    if not path.remote or not _exists(path, KEY):
+        return path.exists()
+    return open_store(path).metadata.consolidated_metadata is not None
+
+
+def create_store(config: DatasetRunConfig, path: Location) -> None:
+    """Write the metadata of an empty data set; `path` is there only when they are complete."""
+    place = Place.of(path)
+    if place.remote:
+        _write_metadata(config, place)
+        return
+    target = place.path
+    partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    store: Store = zarr.create_group(partial, zarr_format=3, attributes=_attributes(config))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _write_metadata(config, Place.of(partial))
+    partial.rename(target)
+
+
+def _write_metadata(config: DatasetRunConfig, path: Place) -> None:
+    attributes = _attributes(config)
+    store: Store = zarr.create_group(
+        path.zarr(), zarr_format=3, attributes=attributes, overwrite=path.remote
+    )
     whole = {name: np.asarray(one) for name, one in _whole_values(config).items()}
     dim = config.velocity.dim
     for name, (dimensions, dtype) in whole_arrays(dim).items():
@@ -225,8 +257,7 @@ def create_store(config: DatasetRunConfig, path: Path) -> None:
             dimension_names=("trajectory", *dimensions),
             **_storage(name, shape, dim),
         )
-    consolidate(partial)
-    partial.rename(path)
+    consolidate(path)
 
 
 def _storage(name: str, shape: tuple[int, ...], dim: int) -> dict[str, Any]:
@@ -269,24 +300,17 @@ def _whole_values(config: DatasetRunConfig) -> dict[str, ArrayLike]:
     }
 
 
-def consolidate(path: Path) -> None:
+def consolidate(path: Location) -> None:
     """Copy all metadata into the root, where readers look first."""
     with warnings.catch_warnings():
         # That consolidated metadata are an extension of the format is of no concern here.
         warnings.filterwarnings("ignore", message="Consolidated metadata")
-        zarr.consolidate_metadata(path, zarr_format=3)
+        zarr.consolidate_metadata(Place.of(path).zarr(), zarr_format=3)
 
 
-def chunk_of(path: Path, name: str, number: int) -> Path:
-    """Return the file, or the directory, that holds one trajectory's chunk of an array."""
-    return path / name / "c" / str(number)
-
-
-def finished(path: Path) -> set[int]:
+def finished(path: Location) -> set[int]:
     """Return the numbers of the trajectories that are marked as done."""
-    marks = path / "done" / "c"
-    entries = os.listdir(marks) if marks.is_dir() else []
-    return {int(entry) for entry in entries if entry.isdigit()}
+    return {int(entry) for entry in Place.of(path).names("done", "c") if entry.isdigit()}
 
 
 def write_trajectory(store: Store, number: int, values: dict[str, NDArray[Any]]) -> None:
@@ -296,20 +320,16 @@ def write_trajectory(store: Store, number: int, values: dict[str, NDArray[Any]])
     store["done"][number] = 1
 
 
-def remove_unfinished(path: Path) -> None:
+def remove_unfinished(path: Place) -> None:
     """Delete what killed writers left behind: chunks without a mark, and temporary files."""
     done = finished(path)
     for name in CHUNKED:
-        chunks = path / name / "c"
-        for entry in chunks.iterdir() if chunks.is_dir() else ():
-            if entry.name.isdigit() and int(entry.name) in done:
-                continue
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
-    for temporary in path.rglob("*.partial"):
-        temporary.unlink(missing_ok=True)
+        for entry in path.names(name, "c"):
+            if not (entry.isdigit() and int(entry) in done):
+                path.remove(name, "c", entry)
+    if not path.remote:
+        for temporary in path.path.rglob("*.partial"):
+            temporary.unlink(missing_ok=True)
 
 
 def _check_layout(store: Store) -> None:
@@ -329,25 +349,27 @@ def _check_layout(store: Store) -> None:
             raise ValueError(f"{name} must be {dtype} of shape {shape}")
 
 
-def _check_chunks(path: Path, store: Store, number: int) -> None:
+def _check_chunks(path: Place, store: Store, number: int) -> None:
     """Compare the files of one trajectory with the size they must have."""
     dim = _dimension(store)
     for name, (dimensions, _) in chunked_arrays(dim).items():
         array = store[name]
-        file = chunk_of(path, name, number).joinpath(*("0" for _ in dimensions))
-        if _sharded(name, dim):
-            whole = file.is_file() and _shard_is_whole(file, array.shape[1])
+        file = name, "c", str(number), *("0" for _ in dimensions)
+        size = path.size(*file)
+        if size is None:
+            whole = False
+        elif _sharded(name, dim):
+            whole = _shard_is_whole(path, file, size, array.shape[1])
         else:
-            expected = array.dtype.itemsize * int(np.prod(array.shape[1:])) + CHECKSUM_BYTES
-            whole = file.is_file() and file.stat().st_size == expected
+            whole = size == array.dtype.itemsize * int(np.prod(array.shape[1:])) + CHECKSUM_BYTES
         if not whole:
             raise ValueError(f"{name} of trajectory {number} is missing or truncated")
 
 
-def _shard_is_whole(file: Path, chunks: int) -> bool:
+def _shard_is_whole(path: Place, file: tuple[str, ...], size: int, chunks: int) -> bool:
     """Compare the size of a shard with its index: offset and size of each chunk, at its end."""
-    size, index = file.stat().st_size, 16 * chunks + CHECKSUM_BYTES
+    index = 16 * chunks + CHECKSUM_BYTES
     if size < index:
         return False
-    entries = np.fromfile(file, "<u8", 2 * chunks, offset=size - index)
+    entries = np.frombuffer(path.tail(index, *file), "<u8", 2 * chunks)
     return int(entries[1::2].sum()) == size - index

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from kinetic.config import DatasetRunConfig, SolveConfig
 from kinetic.dataset import generate, open_dataset
 from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.reference import run
-from kinetic.trajectories import chunk_of, create_store, finished
+from kinetic.storage import Place
+from kinetic.trajectories import create_store, finished
 
 SMALL: dict[str, Any] = {
     "cells": 16,
@@ -131,7 +132,7 @@ def test_killed_run_goes_on_to_the_same_bits(
 
 def test_leftovers_of_a_killed_writer_are_removed(straight: Path, copy: Path) -> None:
     (copy / "done" / "c" / "5").unlink()
-    chunk = chunk_of(copy, "distribution", 5) / "0/0/0"
+    chunk = copy / "distribution/c/5/0/0/0"
     chunk.write_bytes(chunk.read_bytes()[:100])
     (chunk.parent / "0.123abc.partial").write_bytes(b"half")
     (copy / "done" / "c" / "6.456def.partial").write_bytes(b"")
@@ -193,7 +194,7 @@ def test_other_version_is_refused(copy: Path) -> None:
 
 
 def test_two_writers_are_refused(copy: Path) -> None:
-    with kinetic.dataset._locked(copy), pytest.raises(InvalidInput, match="another process"):
+    with kinetic.dataset._locked(Place.of(copy)), pytest.raises(InvalidInput, match="another process"):
         generate(SMALL, copy)
 
 
@@ -227,8 +228,8 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
     "empty": lambda path: (shutil.rmtree(path), path.mkdir()),
     "a file": lambda path: (shutil.rmtree(path), path.write_bytes(b"PK\x03\x04")),
     "truncated metadata": lambda path: _truncate(path / "zarr.json"),
-    "truncated chunk": lambda path: _truncate(chunk_of(path, "distribution", 2) / "0/0/0"),
-    "missing chunk": lambda path: (chunk_of(path, "conserved", 7) / "0/0/0").unlink(),
+    "truncated chunk": lambda path: _truncate(path / "distribution/c/2/0/0/0"),
+    "missing chunk": lambda path: (path / "conserved/c/7/0/0/0").unlink(),
     "missing array": lambda path: _replace_array(path, "knudsen", np.ones(3)),
     "wrong type": lambda path: _replace_array(path, "v", np.arange(41)),
     "other schema": lambda path: _set_attribute(path, schema_version="7"),
@@ -247,7 +248,7 @@ def test_damaged_data_set_is_refused(copy: Path, damage: Callable[[Path], Any]) 
 
 
 def test_corrupted_chunk_is_found_by_its_checksum(copy: Path) -> None:
-    chunk = chunk_of(copy, "distribution", 2) / "0/0/0"
+    chunk = copy / "distribution/c/2/0/0/0"
     data = bytearray(chunk.read_bytes())
     data[1000] ^= 1
     chunk.write_bytes(bytes(data))
@@ -263,3 +264,56 @@ def test_a_solution_is_not_a_data_set(tmp_path: Path) -> None:
     kinetic.output.write_solution(solution, path)
     with pytest.raises(InvalidInput, match="must be a data set"):
         open_dataset(path)
+
+
+@pytest.fixture
+def bucket() -> Iterator[str]:
+    """The URL of a store that is no directory."""
+    fsspec = pytest.importorskip("fsspec")
+    yield "memory://bucket"
+    files = fsspec.filesystem("memory")
+    if files.exists("/bucket"):
+        files.rm("/bucket", recursive=True)
+
+
+def test_a_data_set_goes_to_any_store_that_fsspec_reaches(straight: Path, bucket: str) -> None:
+    url = f"{bucket}/dataset.zarr"
+    report = generate(SMALL, url, progress=False)
+    assert (report.found, report.made, report.failures) == (0, 8, [])
+    for here, there in zip(open_dataset(straight), open_dataset(url), strict=True):
+        assert (here.family, here.seed) == (there.family, there.seed)
+        np.testing.assert_array_equal(here.distribution, there.distribution)
+    assert generate(SMALL, url, progress=False).found == 8
+
+
+def test_a_remote_data_set_goes_on_where_it_was_left(bucket: str) -> None:
+    url = f"{bucket}/dataset.zarr"
+    generate(SMALL, url, progress=False)
+    files = Place.of(url)
+    files.remove("done", "c", "3")
+    files.remove("done", "c", "6")
+    files.remove("conserved", "c", "6")
+    report = generate(SMALL, url, progress=False)
+    assert (report.found, report.made) == (6, 2)
+    assert len(open_dataset(url)) == 8
+
+
+def test_what_a_killed_creation_left_at_a_url_is_replaced(bucket: str) -> None:
+    url = f"{bucket}/dataset.zarr"
+    attributes = {"schema": "kinetic-closures data set", "schema_version": "1.0"}
+    zarr.create_group(Place.of(url).zarr(), zarr_format=3, attributes=attributes)
+    assert generate(SMALL, url, progress=False).made == 8
+
+
+def test_a_url_with_something_else_and_one_of_no_store_are_refused(bucket: str) -> None:
+    zarr.create_group(Place.of(f"{bucket}/other").zarr(), zarr_format=3)
+    with pytest.raises(InvalidInput, match="must be a data set of schema"):
+        generate(SMALL, f"{bucket}/other", progress=False)
+    with pytest.raises(InvalidInput, match="cannot be reached"):
+        generate(SMALL, "nowhere://at/all", progress=False)
+
+
+def test_workers_write_to_a_url(straight: Path, tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/dataset.zarr"
+    generate(SMALL | {"dataset": {"trajectories": 8, "workers": 2}}, url, progress=False)
+    assert contents(tmp_path / "dataset.zarr") == contents(straight)

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from execution_work import square, square_if_physical, work
 
+from kinetic.cli import main as kinetic_main
+from kinetic.commandline import INVALID
 from kinetic.dataset import generate
 from kinetic.errors import InvalidInput
 from kinetic.execution import AT_HAND, DIED, Dask, ExecutionConfig, Executor, Failed, Local
@@ -149,3 +151,18 @@ def test_executions_that_make_no_sense_are_refused(config: dict[str, Any], key: 
 def test_the_configuration_chooses_the_executor() -> None:
     assert ExecutionConfig().executor() == Local()
     assert ExecutionConfig("dask", workers=3).executor() == Dask(3)
+
+
+def test_jobs_of_a_sweep_run_under_submitit_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("submitit")
+    monkeypatch.chdir(tmp_path)
+    sweep = ["solve", "knudsen=0.1,-1", "cells=12", "time.end=0.01", "--multirun"]
+    sweep += ["hydra.sweep.dir=sweep", "hydra/launcher=submitit_local"]
+    assert kinetic_main(sweep) == INVALID
+    solution = tmp_path / "sweep/0/solution.zarr/zarr.json"
+    before = solution.stat().st_mtime_ns
+    assert kinetic_main(sweep) == INVALID
+    assert solution.stat().st_mtime_ns == before
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep"]
