@@ -82,7 +82,7 @@ def test_every_block_of_a_page_runs(
         if language == "python":
             exec(compile(text, page.name, "exec", dont_inherit=True), vars(module))
         else:
-            for line in text.splitlines():
+            for line in text.replace("\\\n", " ").splitlines():
                 run_line(line, scripts)
 
 
