@@ -126,7 +126,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--cases", type=int, default=40)
     parser.add_argument("overrides", nargs="*", help="key=value of `closures learn`")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     test = held_out(LearnConfig(), given.cases)
     curves: dict[str, list[list[dict[str, Any]]]] = {name: [] for name in SELECTIONS}
     for seed in given.seeds:
