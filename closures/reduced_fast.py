@@ -271,7 +271,7 @@ class CompiledReduced(FiniteVolume):
             mean=np.empty((N, P)),
             factors=np.empty((s, N, P, P)),
             holds=np.zeros((s, N), np.bool_),
-            production=np.zeros((N, K, K) if t.collides else (N, 0, 0)),
+            production=np.zeros((N, P, P) if t.collides else (N, 0, 0)),
             pieces=np.empty((N, J, 8)),
             edge=np.empty((s, F, 2)),
             rate=np.empty((s, F, 2, 2, q)),

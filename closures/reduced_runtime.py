@@ -133,7 +133,7 @@ class Space(NamedTuple):
     U (s, N, 3), theta (s, N, P) in `order`, f: masses, then 1/(1 - kappa), at +c and -c
     (s, N, 2, 2 h), rest: of the residual (s, N, K), frame: u, sqrt T, 1/sqrt T (s, N, 3);
     m (N, K), mean: <phi> (N, P), factors of each stage (s, N, P, P) and whether they hold (s, N),
-    production: A (N, K, K), pieces: cubics of alpha and kappa by turns (N, J, 8), edge: largest
+    production: A in `order` (N, P, P), pieces: cubics of alpha and kappa by turns (N, J, 8), edge:
     speeds (s, F, 2), rate: of g and h (s, F, 2, 2, q), flux (s, F, 3), status (N,).
     """
 
@@ -439,33 +439,33 @@ def _ask(m, order, mu):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _penalise(production, factors, order, penalty):  # type: ignore[no-untyped-def]
-    """Write a A + b A^2 + a b A^3 of `closures.reduced.ReducedClosure.collide`, in `order`."""
-    N, K = production.shape[:2]
-    square, cube = np.empty((K, K)), np.empty((K, K))
+def _penalise(production, factors, penalty):  # type: ignore[no-untyped-def]
+    """Write a A + b A^2 + a b A^3 of `closures.reduced.ReducedClosure.collide`."""
+    N, P = production.shape[:2]
+    square, cube = np.empty((P, P)), np.empty((P, P))
     for cell in range(N):
         A, a, b = production[cell], factors[0, cell], factors[1, cell]
+        for k in range(P):
+            for j in range(P):
+                penalty[cell, k, j] = a * A[k, j]
         if b != 0.0:
             _multiply(A, A, square)
             _multiply(square, A, cube)
-        for k in range(K + 3):
-            for j in range(K + 3):
-                p, q = order[k] - 3, order[j] - 3
-                value = 0.0
-                if p >= 0 and q >= 0:
-                    value = a * A[p, q]
-                    if b != 0.0:
-                        value += b * square[p, q] + a * b * cube[p, q]
-                penalty[cell, k, j] = value
+            for k in range(P):
+                for j in range(P):
+                    penalty[cell, k, j] += b * square[k, j] + a * b * cube[k, j]
 
 
-@_compiled
+@_inlined
 def _multiply(A, B, out):  # type: ignore[no-untyped-def]
     for i in range(out.shape[0]):
-        out[i] = 0.0
+        for j in range(out.shape[0]):
+            out[i, j] = 0.0
         for k in range(out.shape[0]):
-            for j in range(out.shape[0]):
-                out[i, j] += A[i, k] * B[k, j]
+            a = A[i, k]
+            if a != 0.0:
+                for j in range(out.shape[0]):
+                    out[i, j] += a * B[k, j]
 
 
 @_compiled
@@ -516,7 +516,7 @@ def _decode(space, i, slot, plain, dissipated, dissipates, factors, order, dual,
     kind = i if stiff else 0
     mean, held, holds, status = space.mean, space.factors[kind], space.holds[kind], space.status
     if stiff:
-        _penalise(space.production, factors, order, problem.penalty)
+        _penalise(space.production, factors, problem.penalty)
     _ask(dissipated, order, problem.mu)
     status[:] = PENDING
     _search(theta, f, mean, held, holds, dual, stiff, problem, status)
@@ -785,7 +785,7 @@ def _layer(weights, bias, x, bends, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _produce(space, network):  # type: ignore[no-untyped-def]
+def _produce(space, network, order):  # type: ignore[no-untyped-def]
     """Write A of the moments the cells have."""
     N, K = space.m.shape
     width, entries = network.first[1].size, network.constant.size
@@ -804,11 +804,12 @@ def _produce(space, network):  # type: ignore[no-untyped-def]
         for n in range(entries):
             L[network.places[0, n], network.places[1, n]] = total[n]
         A = space.production[cell]
-        for i in range(K):
+        for i in range(order.size):
             for j in range(i + 1):
-                product = 0.0
-                for k in range(j + 1):
-                    product += L[i, k] * L[j, k]
+                p, q, product = order[i] - 3, order[j] - 3, 0.0
+                if p >= 0 and q >= 0:
+                    for k in range(min(p, q) + 1):
+                        product += L[p, k] * L[q, k]
                 A[i, j] = product
                 A[j, i] = product
 
@@ -975,7 +976,7 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
             dt = (stop - time) / count
             r = dt * N
             if tables.collides:
-                _produce(space, network)
+                _produce(space, network, tables.order)
             if method.beta[:, 0].any():
                 _pieces(space, slot, tables, combined)
                 _faces(limiter, space, slot, 0, method, gas, tables, r)
