@@ -134,7 +134,7 @@ class Space(NamedTuple):
     (s, N, 2, 2 h), rest: of the residual (s, N, K), frame: u, sqrt T, 1/sqrt T (s, N, 3);
     m (N, K), mean: <phi> (N, P), factors of each stage (s, N, P, P) and whether they hold (s, N),
     production: A in `order` (N, P, P), pieces: cubics of alpha and kappa by turns (N, J, 8), edge:
-    speeds (s, F, 2), rate: of g and h (s, F, 2, 2, q), flux (s, F, 3), status (N,).
+    largest speeds (s, F, 2), rate: of g and h (s, F, 2, 2, q), flux (s, F, 3), status (N,).
     """
 
     U: Array
