@@ -32,6 +32,7 @@ from typing import Any
 
 from torch import Tensor
 
+from closures.fast import warm_up as warm_up_compiled
 from closures.learn.ensemble import Member
 from closures.learn.label import Labeller
 from closures.learn.model import keep_model
@@ -129,8 +130,7 @@ class Learning:
     def run(self) -> Finished:
         """Go through the rounds until there is a reason to stop; write the model."""
         self.store.clean()
-        scheme = self.config.scheme
-        warm_up(Scheme(scheme.time, scheme.limiter, scheme.cfl), self.config.velocity.dim)
+        self._warm_up()
         self._show(heading())
         number = 0
         while (reason := self._round(number)) is None:
@@ -139,6 +139,13 @@ class Learning:
             model = keep_model(self.folder / "model", self._members(number - 1)[0], self._labels())
         self.log.finish(number, reason)
         return Finished(model, read_rows(self.folder), reason, self.failures)
+
+    def _warm_up(self) -> None:
+        """Compile all kernels, or find them in their cache, before the rounds are timed."""
+        scheme = self.config.scheme
+        warm_up(Scheme(scheme.time, scheme.limiter, scheme.cfl), self.config.velocity.dim)
+        if self.config.velocity.dim == 1:
+            warm_up_compiled()
 
     def _round(self, number: int) -> str | None:
         """Do a round, or return why the run stops instead."""

@@ -24,6 +24,7 @@ from safetensors.numpy import load, save
 
 from kinetic.config import Physics
 from kinetic.errors import InvalidInput
+from kinetic.storage import Place
 from kinetic.trajectories import Trajectory, TrajectorySet
 from kinetic.velocity import VelocityGrid
 
@@ -116,7 +117,7 @@ class LabelSet(TrajectorySet):
         self, store: LabelStore, keys: Sequence[str], physics: Physics, length: int
     ) -> None:
         velocity, time = physics.velocity, physics.time
-        self.path, self._store, self.keys = store.path, store, tuple(keys)
+        self.path, self._store, self.keys = Place.of(store.path), store, tuple(keys)
         self.dim = velocity.dim
         self.time = np.linspace(0.0, length * time.end / (time.snapshots - 1), length + 1)
         self.v = VelocityGrid(velocity.points, velocity.extent, velocity.dim).nodes
