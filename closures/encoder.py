@@ -22,9 +22,6 @@ from closures.splines import SplineBasis
 TAIL = 1e-3
 """Weight of a flat measure beside Mc: the scale of the parameters where few particles are."""
 
-ALONE = 1e-6
-"""Coefficients of b below which a polynomial is a function of c_1 alone."""
-
 
 class Encoder(nn.Module):
     """`odd` odd and `even` even splines w(c), orthonormal to each other and to 1, c, c^2 under Mc.
@@ -36,15 +33,11 @@ class Encoder(nn.Module):
     last step is a choice of coordinates, not a constraint.
 
     In more than one dimension w is a pair of splines (`closures.reduced`), in one a single spline:
-    coefficients of the first stand above those of the second. Half of the pairs of either parity
-    then are functions of c_1 alone until `set_coefficients` is called: KL divides its attention
-    between what is along the flow and across it, but density and momentum see the former only.
+    coefficients of the first stand above those of the second.
     """
 
     space_odd: Tensor
     space_even: Tensor
-    free_odd: Tensor
-    free_even: Tensor
     gram: Tensor
     weight_odd: nn.Parameter
     weight_even: nn.Parameter
@@ -64,58 +57,29 @@ class Encoder(nn.Module):
         against = torch.cat([(B.T @ (measure[:, None] * one)).T for one in of_invariants], dim=1)
         start, parity = self._bounded_hermite()
         for name, sign, count in (("odd", -1.0, odd), ("even", 1.0, even)):
-            columns = self._chosen(start, parity == sign, count)
-            space, along = self._admissible(sign, against)
+            columns = torch.nonzero(parity == sign)[:count, 0]
+            space = self._admissible(sign, against)
             self.register_buffer(f"space_{name}", space, persistent=False)
             weight = torch.linalg.lstsq(
                 space, start[:, columns], driver="gels"
             ).solution.contiguous()
-            free = torch.ones_like(weight)
-            if dimension > 1:
-                free[along:, : count // 2] = 0.0
-            self.register_buffer(f"free_{name}", free)
             setattr(self, f"weight_{name}", nn.Parameter(weight))
 
-    def _chosen(self, start: Tensor, of_parity: Tensor, count: int) -> Tensor:
-        """Which columns of `start` to begin with, functions of c_1 alone first."""
-        columns = torch.nonzero(of_parity)[:, 0]
-        if self.dimension == 1:
-            return columns[:count]
-        alone = start[self.basis.size :, columns].abs().amax(0) < ALONE
-        some = columns[alone][: count // 2]
-        return torch.cat((some, columns[~alone][: count - len(some)]))
-
-    def _admissible(self, sign: float, against: Tensor) -> tuple[Tensor, int]:
-        """Splines of parity `sign` orthogonal to the rows of `against`, as columns.
-
-        The first of them are functions of c_1 alone, as many as the number says.
-        """
+    def _admissible(self, sign: float, against: Tensor) -> Tensor:
+        """Splines of parity `sign` orthogonal to the rows of `against`, as columns."""
         eye = torch.eye(self.basis.size, dtype=against.dtype)
         mirror = torch.block_diag(*[sign * eye.flip(0)] * (len(self.gram) // len(eye)))
         eye = torch.eye(len(self.gram), dtype=against.dtype)
         constraints = torch.cat((eye - mirror, against))
         _, s, Vt = torch.linalg.svd(constraints)
         null = Vt[int((s > 1e-10 * s[0]).sum()) :].T
-        null, along = self._sorted(null)
         L = torch.linalg.cholesky(null.T @ (self.gram + TAIL * eye) @ null)
-        return torch.linalg.solve_triangular(L, null.T, upper=False).T.contiguous(), along
-
-    def _sorted(self, null: Tensor) -> tuple[Tensor, int]:
-        """The same space, functions of c_1 alone first, and how many these are."""
-        if self.dimension == 1:
-            return null, null.shape[1]
-        across = null[self.basis.size :]
-        _, s, Vt = torch.linalg.svd(across)
-        rank = int((s > 1e-10 * s[0]).sum())
-        turned = null @ Vt.T.roll(-rank, dims=1)
-        along = null.shape[1] - rank
-        turned[self.basis.size :, :along] = 0.0
-        return turned, along
+        return torch.linalg.solve_triangular(L, null.T, upper=False).T.contiguous()
 
     def _bounded_hermite(self) -> tuple[Tensor, Tensor]:
         """Splines close to polynomials times exp(-c_1^2/8), by degree, and their parity: the start
         of training."""
-        L, count = self.basis.extent, 2 * max(self.odd, self.even) + 2 * self.dimension - 1
+        L, count = self.basis.extent, 2 * max(self.odd, self.even) + 1
         c = torch.linspace(-L, L, 4 * self.basis.size, dtype=torch.float64)
         polynomials = hermite_features(count, self.dimension)
         target = polynomials.matrix(c) * torch.exp(-c * c / 8)[:, None]
@@ -127,21 +91,20 @@ class Encoder(nn.Module):
     @torch.no_grad()
     def set_coefficients(self, coefficients: Tensor) -> None:
         """Take over the functions with spline coefficients (size, K), odd ones first."""
-        for space, weight, free, columns in (
-            (self.space_odd, self.weight_odd, self.free_odd, coefficients[:, : self.odd]),
-            (self.space_even, self.weight_even, self.free_even, coefficients[:, self.odd :]),
+        for space, weight, columns in (
+            (self.space_odd, self.weight_odd, coefficients[:, : self.odd]),
+            (self.space_even, self.weight_even, coefficients[:, self.odd :]),
         ):
-            free.fill_(1.0)
             weight.copy_(torch.linalg.lstsq(space, columns, driver="gels").solution)
 
     def features(self) -> SplineFeatures | ReducedSplineFeatures:
         """The orthonormal w of the present parameters (differentiable)."""
         blocks = []
-        for space, weight, free in (
-            (self.space_odd, self.weight_odd, self.free_odd),
-            (self.space_even, self.weight_even, self.free_even),
+        for space, weight in (
+            (self.space_odd, self.weight_odd),
+            (self.space_even, self.weight_even),
         ):
-            raw = space @ (free * weight)
+            raw = space @ weight
             L = torch.linalg.cholesky(raw.T @ self.gram @ raw)
             blocks.append(torch.linalg.solve_triangular(L, raw.T, upper=False).T)
         parity = torch.cat((-torch.ones(self.odd), torch.ones(self.even))).to(self.gram)

@@ -62,7 +62,7 @@ SHORTEST, LONGEST = 0.2, 0.5
 MOMENT_RATE = 0.02
 """Learning rate of w in `rollout`, as a fraction of that of the dissipation."""
 
-HELD_OUT = {1: 40, 2: 8, 3: 8}
+HELD_OUT = {1: 40, 2: 4, 3: 4}
 """Most validation trajectories that the solver is run on, by velocity dimension."""
 
 COLLISION_RATE, COLLISION_SHARE = 3e-3, 10

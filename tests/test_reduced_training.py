@@ -103,28 +103,3 @@ def test_the_error_of_the_production_is_none_where_it_is_right() -> None:
     m = torch.randn(20, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     error = relative_error(learned.production, m, m, -0.5 * m)  # A begins as one half
     assert float(error.detach()) < 1e-12
-
-
-def test_half_of_the_functions_are_of_the_velocity_along_the_flow_until_they_are_turned() -> None:
-    learned = Learned(9, Gas(2)).requires_grad_(False)
-    encoder = learned.encoder
-    generator = torch.Generator().manual_seed(0)
-    for weight in encoder.parameters():
-        weight.copy_(torch.randn(weight.shape, generator=generator, dtype=weight.dtype))
-
-    def across() -> list[bool]:
-        features = encoder.features()
-        assert isinstance(features, ReducedSplineFeatures)
-        return [bool(b.abs().max() > 1e-9) for b in features.coefficients[1].T]
-
-    two_of_four, two_of_five = [False] * 2 + [True] * 2, [False] * 2 + [True] * 3
-    assert across() == two_of_four + two_of_five
-    features = encoder.features()
-    learned.order_by_degree()
-    assert all(across())
-    # The span is the same: what was in it still is.
-    c = torch.linspace(-5.0, 5.0, 41, dtype=torch.float64)
-    before, after = (
-        f.matrix(c).permute(1, 0, 2).flatten(0, 1) for f in (features, encoder.features())
-    )
-    assert (after @ torch.linalg.lstsq(after, before).solution - before).abs().max() < 1e-9
