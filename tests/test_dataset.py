@@ -194,7 +194,10 @@ def test_other_version_is_refused(copy: Path) -> None:
 
 
 def test_two_writers_are_refused(copy: Path) -> None:
-    with kinetic.dataset._locked(Place.of(copy)), pytest.raises(InvalidInput, match="another process"):
+    with (
+        kinetic.dataset._locked(Place.of(copy)),
+        pytest.raises(InvalidInput, match="another process"),
+    ):
         generate(SMALL, copy)
 
 
