@@ -8,6 +8,7 @@ columns of a `VelocityGrid`; f has shape (..., columns), U has shape (..., 3).
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -63,5 +64,5 @@ def entropy(f: Array, grid: VelocityGrid) -> Array:
     """
     if grid.dim == 3:
         g, h = f[..., 0::2], f[..., 1::2]
-        return grid.volume * np.sum(2.0 * xlogy(g, g) - xlogy(g, np.pi * np.e * h), axis=-1)
+        return grid.volume * np.sum(2.0 * xlogy(g, g) - xlogy(g, math.pi * math.e * h), axis=-1)
     return grid.volume * np.sum(xlogy(f, f), axis=-1)
