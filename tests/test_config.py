@@ -168,7 +168,7 @@ def test_data_set_may_not_straddle_seed_ranges(seed: int) -> None:
         ({"dataset": {"families": ["wave", "sod"]}}, "dataset.families"),
         ({"dataset": {"trajectories": 0}}, "dataset.trajectories"),
         ({"dataset": {"workers": 0}}, "dataset.workers"),
-        ({"dataset": {"path": "x"}}, "dataset.path"),
+        ({"dataset": {"paths": "x"}}, "dataset.paths"),
     ],
 )
 def test_data_set_refusals(mapping: dict, key: str) -> None:

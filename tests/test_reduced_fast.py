@@ -75,9 +75,7 @@ def test_the_solution_is_that_of_the_other_solver(gas, knudsen):
     assert (quick.m - slow.m).abs().max() < 10 * bound
 
 
-@pytest.mark.parametrize(
-    "options", [{"time": "ars222"}, {"limiter": "van_leer"}, {"boundary": "outflow"}]
-)
+@pytest.mark.parametrize("options", [{"time": "ars222"}, {"boundary": "outflow"}])
 def test_other_schemes_and_boundaries_have_it_too(options):
     state = mixture(12, 0.1)
     quick, slow = marched([state], 0.01, **options)[0], stepped(state, 0.01, **options)
