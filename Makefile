@@ -42,7 +42,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) -p no:benchmark
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -p no:benchmark
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest benchmarks --benchmark-only
