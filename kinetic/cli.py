@@ -60,6 +60,12 @@ def run_program(
     except KeyboardInterrupt:
         print(f"{label}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except (ImportError, SystemError) as failure:
+        # What a library makes of an interruption while it is imported.
+        if not isinstance(failure.__cause__, KeyboardInterrupt):
+            raise
+        print(f"{label}: interrupted", file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has left, as `head` does; nothing more can be written to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -203,8 +203,9 @@ class Dask:
 
     Args:
         workers: of a cluster on this machine that lives as long as the work, by default one a core.
-        address: of a running scheduler instead, ``tcp://host:port``. That a scheduler gives an item
-            to one more worker only is its own setting `distributed.scheduler.allowed-failures` = 1.
+        address: of a running scheduler instead, ``tcp://host:port``. How often it gives an item to
+            another worker before it is redone here is its own setting, 3, where that of a cluster
+            on this machine is 0: `distributed.scheduler.allowed-failures`.
 
     Raises:
         InvalidInput: Dask is not installed, or no scheduler answers at the address.
@@ -228,7 +229,7 @@ class Dask:
             return
         import dask
 
-        quiet = {"distributed.scheduler.allowed-failures": 1}
+        quiet = {"distributed.scheduler.allowed-failures": 0}
         with (
             dask.config.set(quiet),
             distributed.LocalCluster(
@@ -246,7 +247,11 @@ class Dask:
 def _in_flight(
     client: Any, task: Callable[[Item], Result | Failed], items: Iterator[Item]
 ) -> Iterator[tuple[Item, Result | Failed]]:
-    """Keep all workers of a cluster busy and yield what comes back."""
+    """Keep all workers of a cluster busy and yield what comes back.
+
+    A scheduler blames all that a worker was given for its end. So what was lost is done once more
+    when the rest is done, one item at a time: only the one that ends a worker again has failed.
+    """
     from distributed import KilledWorker, as_completed
 
     def submit(count: int) -> list[Any]:
@@ -257,6 +262,7 @@ def _in_flight(
         return futures
 
     pending: dict[str, Item] = {}
+    lost: list[Item] = []
     workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
     completed = as_completed(submit(AT_HAND * workers))
     for future in completed:
@@ -264,6 +270,11 @@ def _in_flight(
         completed.update(submit(1))
         try:
             yield item, future.result()
+        except KilledWorker:
+            lost.append(item)
+    for item in lost:
+        try:
+            yield item, client.submit(task, item, pure=False).result()
         except KilledWorker:
             yield item, Failed(DIED)
 

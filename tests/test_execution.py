@@ -30,11 +30,11 @@ SMALL: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[str]:
-    """The address of a running scheduler that lets a task see one death."""
+    """The address of a running scheduler that gives nothing to a second worker by itself."""
     import dask
 
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
         ) as cluster,
