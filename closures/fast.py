@@ -42,6 +42,7 @@ from closures.learned import Learned
 from closures.library import LearnedClosure
 from closures.runtime import Array, Gas, Method, Stages, Tables
 from kinetic.collisions import BGK
+from kinetic.imex import ImexTableau
 
 SHARE = 512
 """Cells or faces that are worth a thread."""
@@ -127,13 +128,15 @@ def cubics(coefficients: Array) -> Array:
     return np.ascontiguousarray(np.einsum("pb,jkb->kjp", CUBICS, windows))
 
 
+def method(tableau: ImexTableau) -> Method:
+    """What the kernels need of a time-stepping method."""
+    alpha, beta = tableau.shu_osher
+    diagonal = np.array(tableau.implicit_diagonal)
+    return Method(alpha, beta, diagonal, tableau.correction, tableau.positivity)
+
+
 class CompiledVolume(FiniteVolume):
     """`FiniteVolume` with a compiled step; see there."""
-
-    def take(self, trajectories: Tensor) -> CompiledVolume:
-        """The solver of some of the trajectories."""
-        knudsen = self.knudsen[trajectories]
-        return type(self)(self.closure, knudsen, self.collision, self.boundary, self.scheme)
 
     def take_fallbacks(self) -> list[int]:
         """How many cells of each trajectory needed the damped method since this was last asked."""
@@ -152,10 +155,7 @@ class CompiledVolume(FiniteVolume):
 
     @cached_property
     def _method(self) -> Method:
-        tableau = self.scheme.tableau
-        alpha, beta = tableau.shu_osher
-        diagonal = np.array(tableau.implicit_diagonal)
-        return Method(alpha, beta, diagonal, tableau.correction, tableau.positivity)
+        return method(self.scheme.tableau)
 
     @cached_property
     def _gas(self) -> Gas:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from typing import Self
 
 import numpy as np
 import torch
@@ -188,10 +189,10 @@ class FiniteVolume:
         self.dx = 1.0 / self.cells
         self.xi, self.xi_weights = knudsen.new_tensor(half_range(scheme.nodes))
 
-    def take(self, trajectories: Tensor) -> FiniteVolume:
+    def take(self, trajectories: Tensor) -> Self:
         """The solver of some of the trajectories."""
         knudsen = self.knudsen[trajectories]
-        return FiniteVolume(self.closure, knudsen, self.collision, self.boundary, self.scheme)
+        return type(self)(self.closure, knudsen, self.collision, self.boundary, self.scheme)
 
     def rows(self, trajectories: Tensor) -> Tensor:
         """The cells of some of the trajectories, as rows of the batch."""

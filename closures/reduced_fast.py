@@ -21,7 +21,7 @@ from torch import Tensor
 
 from closures import reduced_runtime
 from closures.closure import Frame
-from closures.fast import cubics, pool
+from closures.fast import cubics, method, pool
 from closures.features import INVARIANTS
 from closures.finite_volume import (
     NONPHYSICAL,
@@ -150,11 +150,6 @@ class CompiledReduced(FiniteVolume):
 
     closure: ReducedClosure
 
-    def take(self, trajectories: Tensor) -> CompiledReduced:
-        """The solver of some of the trajectories."""
-        knudsen = self.knudsen[trajectories]
-        return type(self)(self.closure, knudsen, self.collision, self.boundary, self.scheme)
-
     def take_fallbacks(self) -> list[int]:
         """How many cells of each trajectory needed the damped method since this was last asked."""
         counts, self._fallbacks = self._fallbacks, [0] * self.batch
@@ -178,10 +173,7 @@ class CompiledReduced(FiniteVolume):
 
     @cached_property
     def _method(self) -> Method:
-        tableau = self.scheme.tableau
-        alpha, beta = tableau.shu_osher
-        diagonal = np.array(tableau.implicit_diagonal)
-        return Method(alpha, beta, diagonal, tableau.correction, tableau.positivity)
+        return method(self.scheme.tableau)
 
     @cached_property
     def _gases(self) -> list[Gas]:

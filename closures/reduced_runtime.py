@@ -6,7 +6,8 @@ takes a trajectory through all its steps to the next snapshot. What makes it fas
 `closures.runtime` says of splines, parities and depositions:
 
 - Newton's method keeps the factors of its Hessian from stage to stage and step to step as long as
-  they reduce the residual well (the chord method), one for each implicit stage.
+  they reduce the residual well (the chord method): the same in all stages of BGK, those of each
+  stage where collisions are a part of the dual problem.
 - Its first step costs no density: the averages that the last theta of the cell has are known.
 - What is left of the residual is not lost: `_encode` takes from the moments what f_hat holds of it,
   so that tolerances need not add up over the steps.

@@ -187,8 +187,10 @@ def test_change_by_a_boost_vanishes_with_refinement(dimension):
 
 
 @pytest.mark.parametrize("dimension", DIMENSIONS)
-@pytest.mark.parametrize("eps", [1e-3, 0.1, 10.0])
-def test_nine_untrained_moments_are_nearer_to_the_kinetic_solution_than_euler(dimension, eps):
+@pytest.mark.parametrize(("eps", "share"), [(1e-3, 0.4), (0.1, 0.05), (10.0, 0.05)])
+def test_nine_untrained_moments_are_nearer_to_the_kinetic_solution_than_euler(
+    dimension, eps, share
+):
     state = gas(24, eps)
     velocity = VelocityGrid(32 if dimension == 2 else 48, 8.0, dimension)
     space = SpaceGrid(24)
@@ -199,7 +201,7 @@ def test_nine_untrained_moments_are_nearer_to_the_kinetic_solution_than_euler(di
     for closure in (load("euler", gas=Gas(dimension)), untrained(dimension)):
         (solution,) = solved(closure, [state])
         distances.append(np.linalg.norm(fields(solution) - reference))
-    assert distances[1] < 0.4 * distances[0]
+    assert distances[1] < share * distances[0]
 
 
 @given(st.lists(st.floats(-0.3, 0.3), min_size=MOMENTS, max_size=MOMENTS))
