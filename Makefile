@@ -45,7 +45,7 @@ test: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -p no:benchmark
 
 bench: $(STAMP)
-	$(BIN)/python -m pytest benchmarks --benchmark-only
+	$(BIN)/python -m benchmarks
 
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs outputs/docs
