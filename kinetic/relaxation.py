@@ -351,7 +351,7 @@ def _solve_maxwellian(seed, v, spacing, g):  # type: ignore[no-untyped-def]
 
     Newton runs on c, where the moments wanted are (1, 0, 1) and the start (2 pi)^(-1/2)
     exp(-c^2 / 2) is exact up to quadrature and cut tails. Where these are small, one step with the
-    matrix of the exact moments, H_ij = (1, 0, 1, 0, 3)_(i+j), ends it.
+    matrix of the exact moments, H_ij = (1, 0, 1, 0, 3)_(i+j), ends it, or one with that of g.
 
     Returns:
         Whether rho and T are positive and finite and the Maxwellian exists; and da, db, dc2.
@@ -366,6 +366,9 @@ def _solve_maxwellian(seed, v, spacing, g):  # type: ignore[no-untyped-def]
     r0, r1, r2 = _defects(g, v, u, scale, spacing * scale)
     if abs(r0) + abs(r1) + abs(r2) < EXACT_MOMENTS:
         return True, 0.5 * (3.0 * r0 - r2), r1, 0.5 * (r2 - r0)
+    da, db, dc2, decrement = _newton_step(g, v, u, scale, spacing * scale)
+    if decrement < LINEAR_DECREMENT:
+        return True, da, db, dc2
     return _iterate(u, scale, v, spacing * scale, g)
 
 
