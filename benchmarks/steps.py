@@ -48,12 +48,18 @@ MOVED = 2 + 2 * 2 + 4 + 6
 MATRIX = 512
 
 
-def kinetic_step(cells: int, dim: int = 1, points: int = 81, extent: float = 8.0) -> Case:
+def kinetic_step(
+    cells: int,
+    dim: int = 1,
+    points: int = 81,
+    extent: float = 8.0,
+    numpy: type[NumpyKinetic] = NumpyKinetic,
+) -> Case:
     """A step of BGK, beside copies of as many bytes and the same step by NumPy."""
     stepper, f, dt = stepper_of(cells, dim, points, extent)
     other, copied = np.empty_like(f), f.copy()
     copy = Call(partial(np.copyto, other, copied), factor=MOVED / 2)
-    by_numpy = NumpyKinetic(VelocityGrid(points, extent, dim), cells, EPS)
+    by_numpy = numpy(VelocityGrid(points, extent, dim), cells, EPS)
     instead = Call(partial(by_numpy.step, copied, dt))
     return Case(Call(partial(stepper.step, f, 0.0, dt)), copy, instead)
 
