@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.interpolate import CubicSpline, RectBivariateSpline
 
 from kinetic.errors import InvalidInput, nearest
 from kinetic.moments import moments_of, primitive
@@ -83,6 +82,9 @@ class SampledState:
 
     def _interpolated(self, log_f: Array, *v: Array) -> Array:
         """Return f of one cell at velocities v, each of shape (n,)."""
+        # Imported here: it takes a sixth of the start, and only restarts need it.
+        from scipy.interpolate import CubicSpline, RectBivariateSpline
+
         if len(v) == 1:
             values = CubicSpline(self.v, log_f, extrapolate=False)(v[0])
             return np.nan_to_num(np.exp(values), nan=0.0)
