@@ -81,7 +81,7 @@ GROWTHS = (
     Growth(
         "collisions of Boltzmann",
         "cores",
-        tuple(range(1, (os.cpu_count() or 1) + 1)),
+        tuple(range(1, max(2, os.cpu_count() or 1) + 1)),
         "1 / cores",
         lambda cores: 1.0 / cores,
         lambda cores: shared_collisions(int(cores)),

@@ -49,11 +49,19 @@ def growth_table(record: Record) -> list[tuple[str, ...]]:
             f"{grown.variable}, {grown.sizes[0]:g} to {grown.sizes[-1]:g}",
             grown.stated,
             f"{grown.exponent:.2f}",
-            "as stated" if grown.as_stated else f"faster than stated ({1 + NOISE:g})",
+            _verdict(grown),
         )
         for grown in growths_of(record)
-        if len(grown.sizes) > 1
     ]
+
+
+def _verdict(grown: Grown) -> str:
+    """Return what a fit says of the stated complexity."""
+    if grown.as_stated:
+        return "as stated"
+    if grown.falls:
+        return f"slower than stated (below {1 - NOISE:g}), or the cores have other work"
+    return f"faster than stated (above {1 + NOISE:g})"
 
 
 def markdown(headers: Sequence[str], rows: Rows) -> str:
@@ -107,12 +115,11 @@ def draw(growths: Sequence[Grown], path: Path) -> None:
     """Draw seconds against size with the stated complexity through the first point."""
     from matplotlib.figure import Figure
 
-    shown = [grown for grown in growths if len(grown.sizes) > 1]
     columns = 4
-    rows = -(-len(shown) // columns)
+    rows = -(-len(growths) // columns)
     figure = Figure(figsize=(3.2 * columns, 2.9 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flat
-    for ax, grown in zip(axes, shown, strict=False):
+    for ax, grown in zip(axes, growths, strict=False):
         scale = grown.seconds[0] / grown.costs[0]
         ax.loglog(grown.sizes, [scale * cost for cost in grown.costs], "--", color="0.5")
         ax.loglog(grown.sizes, grown.seconds, "o-", color="#0072B2")
