@@ -41,6 +41,7 @@ from closures.finite_volume import (
 from closures.learned import Learned
 from closures.library import LearnedClosure
 from closures.runtime import Array, Gas, Method, Stages, Tables
+from closures.stiffness import DENSITY, LOWEST, speed_up
 from kinetic.collisions import BGK
 from kinetic.imex import ImexTableau
 
@@ -128,11 +129,20 @@ def cubics(coefficients: Array) -> Array:
     return np.ascontiguousarray(np.einsum("pb,jkb->kjp", CUBICS, windows))
 
 
-def method(tableau: ImexTableau) -> Method:
+def method(tableau: ImexTableau, overdraw: float) -> Method:
     """What the kernels need of a time-stepping method."""
     alpha, beta = tableau.shu_osher
     diagonal = np.array(tableau.implicit_diagonal)
-    return Method(alpha, beta, diagonal, tableau.correction, tableau.positivity)
+    return Method(
+        alpha,
+        beta,
+        diagonal,
+        tableau.correction,
+        overdraw * tableau.positivity,
+        speed_up(tableau.name).copy(),
+        LOWEST,
+        DENSITY,
+    )
 
 
 class CompiledVolume(FiniteVolume):
@@ -155,7 +165,7 @@ class CompiledVolume(FiniteVolume):
 
     @cached_property
     def _method(self) -> Method:
-        return method(self.scheme.tableau)
+        return method(self.scheme.tableau, self.scheme.overdraw)
 
     @cached_property
     def _gas(self) -> Gas:
@@ -222,7 +232,9 @@ class CompiledVolume(FiniteVolume):
                 self._transport(i, dt)
                 correction = method.correction if i == len(method.diagonal) - 1 else 0.0
                 before = stages.m.copy()
-                runtime.relax(stages.U[i], stages.m, stages.frame, gas, dt, weight, correction)
+                runtime.relax(
+                    stages.U[i], stages.m, stages.frame, gas, dt, method, weight, correction
+                )
                 stages.theta[i] = stages.theta[i - 1]
                 if gas.dissipates:
                     self._spare(i, before, dt, weight, correction)

@@ -43,6 +43,7 @@ from closures.runtime import (
     _eliminate,
     _exp,
     _newton_step,
+    _sped_up,
 )
 from kinetic.limiters import LIMITERS, Limiter
 
@@ -536,6 +537,18 @@ def _decode(space, i, slot, plain, dissipated, dissipates, factors, order, dual,
 
 
 @_compiled
+def _resume(space, problem, dual, order):  # type: ignore[no-untyped-def]
+    """Prepare slot 0 for its first step: what belongs to theta, and what it leaves of m."""
+    theta, f, mean, residual = space.theta[0], space.f[0], space.mean, problem.residual
+    _ask(space.m, order, problem.mu)
+    for cell in range(space.m.shape[0]):
+        _density(theta[cell], dual, f[cell])
+        _averages(dual, f[cell], problem.sums, mean[cell])
+        _residual(cell, problem.mu, theta, mean, dual.gamma, False, problem.penalty, residual)
+    _settle(theta, order, False, problem, space.m, space.rest[0])
+
+
+@_compiled
 def _frames(space, slot, dimension):  # type: ignore[no-untyped-def]
     """Write u, sqrt T, 1/sqrt T; return the first cell without rho, T > 0 and finite, or -1."""
     U, frame = space.U[slot], space.frame[slot]
@@ -682,14 +695,14 @@ def _encode(space, slots, i, method, resting, tables, r, particles, place, flat)
 
 
 @_compiled
-def _collisions(space, slot, gas, dt, weight, correction, factors):  # type: ignore[no-untyped-def]
+def _collisions(space, slot, gas, method, dt, weight, correction, factors):  # type: ignore[no-untyped-def]
     """Write dt nu/eps times the weight of the stage, and that of the correction squared."""
     for cell in range(space.m.shape[0]):
         nu, (p, q) = 1.0, gas.exponents
         if p != 0.0 or q != 0.0:
             T = space.frame[slot, cell, 1] ** 2
             nu = space.U[slot, cell, 0] ** p * T**q
-        rate = dt * nu / gas.knudsen[cell]
+        rate = _sped_up(dt * nu / gas.knudsen[cell], method)
         factors[0, cell], factors[1, cell] = weight * rate, correction * rate * rate
 
 
@@ -963,9 +976,7 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
         plain, dissipated = np.empty((N, K)), np.empty((N, K))
         base, damped, slots = 0, 0, np.empty(s, np.int64)
         bad = _frames(space, 0, dimension)
-        for cell in range(N):
-            _density(space.theta[0, cell], dual, space.f[0, cell])
-            _averages(dual, space.f[0, cell], problem.sums, space.mean[cell])
+        _resume(space, problem, dual, tables.order)
         while time < stop:
             slot = base % s
             fastest = 0.0
@@ -996,7 +1007,7 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
                     _encode(space, slots, i, method, resting, tables, r, particles, place, flat)
                 weight = method.diagonal[i]
                 correction = method.correction if i == s - 1 else 0.0
-                _collisions(space, slot, gas, dt, weight, correction, factors)
+                _collisions(space, slot, gas, method, dt, weight, correction, factors)
                 _relax(space, slot, gas, tables.collides, weight * dt, factors, plain, dissipated)
                 chosen = dissipated if gas.dissipates else plain
                 damped += _decode(
@@ -1036,9 +1047,17 @@ MARCH: Mapping[str, Callable[..., tuple[float, int, int, int]]] = MappingProxyTy
 @_compiled
 def decode(space, problem, dual, order):  # type: ignore[no-untyped-def]
     """Write theta of the moments in slot 0, found from equilibrium, and the status of cells."""
-    theta, f = space.theta[0], space.f[0]
+    theta, f, mean, factors = space.theta[0], space.f[0], space.mean, space.factors[0]
     _ask(space.m, order, problem.mu)
     theta[:] = 0.0
     for cell in range(space.m.shape[0]):
-        good = _damped_steps(cell, theta, f, space.mean, space.factors[0], dual, False, problem)
-        space.status[cell] = FINE if good else UNDECODED
+        # All cells begin with one Hessian.
+        _density(theta[cell], dual, f[cell])
+        _averages(dual, f[cell], problem.sums, mean[cell])
+        if cell == 0:
+            _factorise(
+                dual, f[0], problem.weights, problem.rows, False, problem.penalty[0], factors[0]
+            )
+        factors[cell] = factors[0]
+    space.holds[0], space.status[:] = True, PENDING
+    _search(theta, f, mean, factors, space.holds[0], dual, False, problem, space.status)

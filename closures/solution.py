@@ -146,7 +146,7 @@ def run_batch(
         the error that ended it.
     """
     keep_freed_memory()
-    discretisation = Scheme.of(scheme, closure.dimension)
+    discretisation = Scheme.of(scheme, closure.dimension, closure.moments)
     task = Task(closure, collision, boundary or states[0].boundary, discretisation, **options)
     size = max(1, BATCH_CELLS // len(states[0].x))
     times = np.linspace(states[0].time, end, snapshots)[1:]
