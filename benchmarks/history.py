@@ -55,8 +55,16 @@ def _processor() -> str:
 
 
 def commit() -> str | None:
-    """Return the commit that is checked out, None outside a checkout."""
-    command = ["git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD"]
+    """Return the commit that is checked out, with "+" if code was changed since; None if unknown."""
+    head = _git("rev-parse", "--short=10", "HEAD")
+    packages = ("kinetic", "closures", "benchmarks/*.py")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", *packages)
+    return head and head + ("+" if changed else "")
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git prints, None outside a checkout."""
+    command = ["git", "-C", str(ROOT), *arguments]
     try:
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:

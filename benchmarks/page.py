@@ -117,17 +117,18 @@ def draw(growths: Sequence[Grown], path: Path) -> None:
 
     columns = 4
     rows = -(-len(growths) // columns)
-    figure = Figure(figsize=(3.2 * columns, 2.9 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).flat
+    figure = Figure(figsize=(3.2 * columns, 3.0 * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for ax, grown in zip(axes, growths, strict=False):
         scale = grown.seconds[0] / grown.costs[0]
         ax.loglog(grown.sizes, [scale * cost for cost in grown.costs], "--", color="0.5")
         ax.loglog(grown.sizes, grown.seconds, "o-", color="#0072B2")
         ax.set(xlabel=grown.variable, ylabel="seconds")
-        ax.set_title(f"{grown.name}: {grown.stated}^{grown.exponent:.2f}", fontsize="medium")
+        title = f"{grown.name}\nstated {grown.stated}; p = {grown.exponent:.2f}"
+        ax.set_title(title, fontsize="medium")
         ax.set_xticks(grown.sizes, [f"{size:g}" for size in grown.sizes])
         ax.minorticks_off()
-    for ax in list(axes):  # those left over
+    for ax in axes[len(growths) :]:
         ax.set_axis_off()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, replace
 from functools import cache, partial
 
 import numpy as np
@@ -17,8 +18,9 @@ from benchmarks.alternatives import (
 )
 from benchmarks.measure import Call, Case
 from closures import runtime
+from closures.closure import MomentClosure
 from closures.dual import DualSolver, ExponentialDual
-from closures.fast import CompiledVolume, tables
+from closures.fast import CompiledVolume, FastClosure, tables
 from closures.features import INVARIANTS, invariants
 from closures.finite_volume import FiniteVolume, Scheme, State
 from closures.learned import BASIS, Learned
@@ -156,10 +158,9 @@ def learned(name: str) -> LearnedClosure:
     return closure
 
 
-def compiled_dual(name: str, cells: int) -> Call:
-    """The compiled dual solver from equilibrium, for moments of as many cells."""
-    m = np.resize(moments_of_mix(name, CELLS).numpy(), (cells, int(name.rpartition("-")[2])))
-    table = tables(learned(f"{name}-fast"), 8)
+def compiled_dual(closure: LearnedClosure, m: Array) -> Call:
+    """The compiled dual solver from equilibrium, for moments m (cells, K)."""
+    table, cells = tables(closure, 8), len(m)
     theta, status = np.zeros((cells, len(table.order))), np.zeros(cells, np.int64)
     density = np.empty((cells, 2, table.weights.size))
 
@@ -168,6 +169,19 @@ def compiled_dual(name: str, cells: int) -> Call:
         runtime.decode(m, theta, table, density, status, 0, cells)
 
     return Call(decode)
+
+
+def newton_step_of_dual(moments: float) -> Call:
+    """Duals of 200 cells near equilibrium with untrained moments, for each of the Newton steps."""
+    K = int(moments)
+    torch.manual_seed(0)
+    network = Learned(K).requires_grad_(False).closure()
+    assert isinstance(network, MomentClosure)
+    closure = FastClosure(**{one.name: getattr(network, one.name) for one in fields(network)})
+    m = 0.1 / K * np.random.default_rng(0).standard_normal((200, K))
+    mu = torch.as_tensor(np.concatenate([np.tile([1.0, 0.0, 0.0], (200, 1)), m], axis=1))
+    call = compiled_dual(closure, m)
+    return replace(call, factor=1.0 / newton_steps(closure.phi, closure.measure, mu))
 
 
 def dual_solve() -> Case:
@@ -185,7 +199,7 @@ def dual_solve() -> Case:
             scipy_dual(phi, measure, row)
 
     return Case(
-        compiled_dual(name, cells),
+        compiled_dual(closure, np.resize(m.numpy(), (cells, m.shape[1]))),
         matrix_rate(flops * cells / len(m)),
         Call(by_scipy, factor=cells / len(few)),
     )
