@@ -13,8 +13,6 @@ The directory ``unfinished`` is removed when the comparison is complete.
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,8 +25,9 @@ import xarray as xr
 from closures import plugins
 from closures.outcomes import Case, Outcome, versions
 from closures.resources import closures_dir
+from kinetic.files import read_json, replacing, write_json
 from kinetic.jobs import fingerprint
-from kinetic.output import replace_directory, write_solution
+from kinetic.output import write_solution
 
 UNFINISHED = "unfinished"
 RECORD = "outcomes.json"
@@ -69,7 +68,7 @@ class Blocks:
         """Return the outcomes of a closure in the cases of a family; None if they must be found."""
         path = self._path(closure, cases[0].family)
         try:
-            records = json.loads((path / RECORD).read_text())
+            records = read_json(path / RECORD)
             if [record["case"] for record in records] != [case.name for case in cases]:
                 return None
             return [
@@ -87,19 +86,17 @@ class Blocks:
     def save(self, outcomes: Sequence[Outcome]) -> None:
         """Write the outcomes of one closure in one family, complete or not at all."""
         path = self._path(outcomes[0].closure, outcomes[0].case.family)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for one in outcomes:
-            if one.solution is not None:
-                write_solution(one.solution, partial / f"{one.case.name}.zarr")
         records = [
             {"case": one.case.name, "solution": one.solution is not None}
             | {name: getattr(one, name) for name in FIELDS}
             for one in outcomes
         ]
-        (partial / RECORD).write_text(json.dumps(records, indent=1, allow_nan=False) + "\n")
-        replace_directory(partial, path)
+        with replacing(path) as partial:
+            partial.mkdir(parents=True)
+            for one in outcomes:
+                if one.solution is not None:
+                    write_solution(one.solution, partial / f"{one.case.name}.zarr")
+            write_json(partial / RECORD, records)
 
     def remove(self) -> None:
         """Remove all blocks, those of other comparisons too."""

@@ -6,10 +6,10 @@ them, so that a run killed at any moment finds its last whole checkpoint. Nothin
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from kinetic.errors import InvalidInput
+from kinetic.files import read_file, read_json, remove_partials, write_file, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 RECORD = "checkpoint.json"
+MOST_BYTES = 1 << 30
+"""Of the tensors of a checkpoint."""
+
 DAMAGE = (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError)
 """What reading a damaged checkpoint, or using what it holds, raises."""
 
@@ -39,13 +43,14 @@ class Checkpoint:
     def save(self, number: int, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
         """Replace the checkpoint; `number` never repeats within a run."""
         self.path.mkdir(parents=True, exist_ok=True)
+        remove_partials(self.path)
         # Named after the run, so that what a record declares is never another run's tensors.
         name = f"{self.key[:12]}-{number}.safetensors"
         whole = {key: value.detach().contiguous() for key, value in tensors.items()}
-        (self.path / name).write_bytes(save(whole))
-        partial = self.path / f"{RECORD}.partial"
-        partial.write_text(json.dumps({"key": self.key, "file": name, **record}))
-        partial.replace(self.path / RECORD)
+        content = save(whole)
+        write_file(self.path / name, content)
+        known = {"key": self.key, "file": name, "sha256": sha256(content).hexdigest()}
+        write_json(self.path / RECORD, {**known, **record}, indent=None)
         for old in self.path.glob("*.safetensors"):
             if old.name != name:
                 old.unlink()
@@ -59,10 +64,13 @@ class Checkpoint:
         if not (self.path / RECORD).exists():
             return None
         with self.reading():
-            record = json.loads((self.path / RECORD).read_text())
+            record = read_json(self.path / RECORD)
             if record["key"] != self.key:
                 return None
-            return load((self.path / Path(record["file"]).name).read_bytes()), record
+            content = read_file(self.path / Path(record["file"]).name, MOST_BYTES)
+            if sha256(content).hexdigest() != record["sha256"]:
+                raise ValueError("the digest of its tensors is another")
+            return load(content), record
 
     @contextmanager
     def reading(self) -> Iterator[None]:

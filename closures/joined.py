@@ -20,10 +20,11 @@ import xarray as xr
 
 from closures.metrics import FIELDS, errors, mean_error
 from closures.outcomes import REFERENCE, SCHEMA_VERSION
-from closures.snapshots import FILE, LARGEST, Profile, fields, read_profiles
+from closures.snapshots import FILE, Profile, fields, read_profiles
 from kinetic.errors import InvalidInput
+from kinetic.files import read_json
 from kinetic.jobs import RECORD
-from kinetic.output import configuration_of, read_solution
+from kinetic.output import configuration_of, loaded, read_solution
 
 METRICS, SOLUTION = "metrics.json", "solution.zarr"
 KEY = "report.runs"
@@ -121,8 +122,8 @@ def _failed(folder: Path) -> bool:
 def _record(folder: Path) -> Mapping[str, Any]:
     """The record that a command left, empty if there is none."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        record = read_json(folder / RECORD)
+    except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
 
@@ -135,17 +136,19 @@ def _read(folder: Path, name: str) -> Run:
         return Run(name, folder, reason=reason)
     solution = read_solution(folder / SOLUTION, KEY).drop_vars("distribution", errors="ignore")
     configuration = configuration_of(solution)
-    if not isinstance(configuration, dict):
-        raise InvalidInput(KEY, folder / SOLUTION, "its attribute configuration must be a mapping")
-    return Run(name, folder, configuration, solution=solution.load(), reason=reason)
+    return Run(
+        name,
+        folder,
+        configuration,
+        solution=loaded(solution, folder / SOLUTION, KEY),
+        reason=reason,
+    )
 
 
 def _comparison(folder: Path, name: str) -> Run:
     path = folder / METRICS
-    if path.stat().st_size > LARGEST:
-        raise InvalidInput(KEY, path, f"is larger than {LARGEST >> 20} MiB")
     try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
+        metrics = read_json(path)
         if metrics["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"its schema_version is not {SCHEMA_VERSION}")
         counts = {REFERENCE: 0} | {
@@ -153,7 +156,7 @@ def _comparison(folder: Path, name: str) -> Run:
         }
         results = tuple(_result(name, case, counts) for case in metrics["cases"])
         configuration = dict(metrics["configuration"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise InvalidInput(KEY, path, f"is no metrics.json: {error}") from error
     profiles = tuple(read_profiles(folder / FILE)) if (folder / FILE).is_file() else ()
     return Run(name, folder, configuration, results, profiles)

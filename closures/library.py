@@ -231,7 +231,8 @@ def _reduced(name: str, moments: int, gas: Gas) -> Closure:
         allowed = f"there is none of {gas}; choose euler, navier_stokes or entropy"
         raise InvalidInput("closure", name, allowed)
     if name == "hermite":
-        extent, nodes = _interval(HermiteFeatures(max(degrees(moments)) - 2))
+        # At least of degree three, that of the heat flux, which the tails of f decide.
+        extent, nodes = _interval(HermiteFeatures(max(1, max(degrees(moments)) - 2)))
         features = ReducedHermiteFeatures(gas.dimension, moments)
         return ReducedClosure(name, gas.dimension, features, None, extent=extent, nodes=nodes)
     none = ReducedHermiteFeatures(gas.dimension, 0)
@@ -347,7 +348,7 @@ def read_model(folder: Path, moments: int | None = None) -> Closure:
         allowed = f"the model in {folder} has {count}; leave it out or give {count}"
         raise InvalidInput("closure.moments", moments, allowed)
     basis = SplineBasis(float(manifest["basis"]["extent"]), manifest["basis"]["intervals"])
-    tensors = _read_weights(folder)
+    tensors = _read_weights(folder, manifest)
     features = _features(folder, tensors, basis, count, dimension)
     learned: dict[str, Any] = {
         "dissipation": _dissipation(folder, tensors, count),
@@ -382,8 +383,8 @@ def _numbers_allowed(manifest: Mapping[str, Any]) -> bool:
     return whole and isinstance(extent, int | float) and 1 <= extent <= MAX_EXTENT
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    tensors = read_weights(folder)
+def _read_weights(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Tensor]:
+    tensors = read_weights(folder, manifest)
     if not {"coefficients", "parity"} <= set(tensors):
         raise refuse(folder, f"{WEIGHTS} is damaged")
     return tensors

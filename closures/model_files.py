@@ -7,10 +7,9 @@ and `closures.network.files`.
 
 from __future__ import annotations
 
-import json
 import math
-import stat
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,12 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from kinetic.errors import InvalidInput
+from kinetic.files import parse_json, read_file, remove_partials, write_file, write_json
 
 MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
+DIGEST = "weights_sha256"
+"""Key of a manifest: SHA-256 of the file of the weights, in hexadecimal digits."""
+
 MAX_BYTES = 16 * 2**20
 CURVES = ("history", "rollout")
 """Training curves that a manifest may hold."""
@@ -31,12 +34,14 @@ def write_files(folder: Path, tensors: Mapping[str, Tensor], manifest: Mapping[s
     """Write a model directory.
 
     The weights go first and the manifest last, by renaming: a directory with a manifest is whole.
+    The manifest holds a digest of the weights, so that none but these are read with it.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    remove_partials(folder)
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    _replace(folder / WEIGHTS, save_tensors(whole))
-    document = json.dumps(dict(manifest), indent=1, allow_nan=False) + "\n"
-    _replace(folder / MANIFEST, document.encode())
+    content = save_tensors(whole)
+    write_file(folder / WEIGHTS, content)
+    write_json(folder / MANIFEST, {**manifest, DIGEST: sha256(content).hexdigest()})
 
 
 def read_manifest(folder: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,13 +68,15 @@ def kind_of(folder: Path) -> Any:
         return None
 
 
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Read the tensors by name.
+def read_weights(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Read the tensors by name; those of a manifest without a digest as they are.
 
     Raises:
-        InvalidInput: the file is missing or damaged.
+        InvalidInput: the file is missing, damaged, or not that of the manifest.
     """
     content = _read(folder, WEIGHTS)
+    if manifest.get(DIGEST) not in (None, sha256(content).hexdigest()):
+        raise refuse(folder, f"{WEIGHTS} is damaged: its digest is not that in {MANIFEST}")
     try:
         tensors: dict[str, Tensor] = load_tensors(content)
     except (SafetensorError, ValueError, KeyError, RuntimeError, TypeError):
@@ -82,17 +89,11 @@ def refuse(folder: Path, why: str) -> InvalidInput:
     return InvalidInput("closure", folder, f"{why}; must be a directory written by closures train")
 
 
-def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
-
-
 def _read_object(folder: Path) -> dict[str, Any]:
     content = _read(folder, MANIFEST)
     try:
-        manifest = json.loads(content)
-    except (ValueError, RecursionError):
+        manifest = parse_json(content)
+    except ValueError:
         raise refuse(folder, f"{MANIFEST} is not JSON") from None
     if not isinstance(manifest, dict):
         raise refuse(folder, f"{MANIFEST} does not hold an object")
@@ -101,24 +102,12 @@ def _read_object(folder: Path) -> dict[str, Any]:
 
 def _read(folder: Path, name: str) -> bytes:
     """The content of a file of a model directory, if it is an ordinary file of moderate size."""
-    path = folder / name
     try:
-        special = not stat.S_ISREG(path.stat().st_mode)
-        content = b"" if special else _head(path)
+        return read_file(folder / name, MAX_BYTES)
     except OSError as error:
         raise refuse(folder, f"{name} cannot be read ({error.strerror})") from None
-    except ValueError:
-        raise refuse(folder, "is not a path") from None
-    if special:
-        raise refuse(folder, f"{name} is not a file")
-    if len(content) > MAX_BYTES:
-        raise refuse(folder, f"{name} is larger than {MAX_BYTES} bytes")
-    return content
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
+    except ValueError as error:
+        raise refuse(folder, f"{name} cannot be read: {error}") from None
 
 
 def _is_history(history: Any) -> bool:

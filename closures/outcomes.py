@@ -22,7 +22,6 @@ The reference is among the closures as ``kinetic``, with errors zero, for its se
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,6 +36,7 @@ import xarray as xr
 from closures.closure import Closure
 from closures.metrics import FIELDS, mean_error
 from closures.structure import Finding
+from kinetic.files import write_json
 from kinetic.output import package_version
 from kinetic.problems import InitialState
 
@@ -217,10 +217,7 @@ class Comparison:
 
     def write(self) -> Path:
         """Write metrics.json, complete or not at all."""
-        path = self.folder / "metrics.json"
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_text(json.dumps(self.metrics(), indent=1, allow_nan=False) + "\n")
-        return partial.replace(path)
+        return write_json(self.folder / "metrics.json", self.metrics())
 
 
 def overall(summary: Summary) -> float | None:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from closures.closure import Closure, Frame
 from kinetic.errors import InvalidInput, NonPhysicalState
-from kinetic.output import configuration_of, read_solution
+from kinetic.files import parse_json
+from kinetic.output import configuration_of, loaded, read_solution
 from kinetic.problem_file import read_problem
 from kinetic.problems import State
 
@@ -88,8 +89,8 @@ def read_state(path: str, knudsen: float | None, closure: Closure) -> State | Mo
 def _maker(solution: xr.Dataset) -> dict[str, Any] | None:
     """The signature in a solution; None if there is none, or one that is damaged."""
     try:
-        maker = json.loads(solution.attrs[ATTRIBUTE])
-    except (KeyError, TypeError, ValueError, RecursionError):
+        maker = parse_json(solution.attrs[ATTRIBUTE])
+    except (KeyError, TypeError, ValueError):
         return None
     return maker if isinstance(maker, dict) else None
 
@@ -106,12 +107,12 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def _last_moments(solution: xr.Dataset, path: str, knudsen: float | None) -> MomentState:
     cells = solution.sizes["x"]
-    try:
-        last = solution.isel(time=-1).drop_vars("distribution", errors="ignore").load()
-        U = np.stack([last[name].values for name in ("density", "momentum", "energy")], axis=-1)
-        W = last["moments"].values if "moments" in last else np.zeros((cells, 0))
-    except Exception as error:  # a damaged chunk makes its decoder raise nearly anything
-        raise InvalidInput(KEY, path, f"its moments cannot be read: {error}") from error
+    last = solution.isel(time=-1).drop_vars("distribution", errors="ignore")
+    last = loaded(last, path, KEY)
+    if "momentum" not in last:
+        raise InvalidInput(KEY, path, "it lacks momentum, which a closure goes on from")
+    U = np.stack([last[name].values for name in ("density", "momentum", "energy")], axis=-1)
+    W = last["moments"].values if "moments" in last else np.zeros((cells, 0))
     if not np.isfinite(W).all():
         raise InvalidInput(KEY, path, "its moments must be finite")
     _check_physical(U, path)
@@ -126,8 +127,7 @@ def _last_moments(solution: xr.Dataset, path: str, knudsen: float | None) -> Mom
 
 
 def _boundary(solution: xr.Dataset) -> str:
-    configuration = configuration_of(solution)
-    found = configuration.get("boundary") if isinstance(configuration, dict) else None
+    found = configuration_of(solution).get("boundary")
     return found if found in ("periodic", "outflow") else "periodic"
 
 

@@ -15,7 +15,6 @@ Momentum is rho u and energy rho u^2/2 + D rho T/2. Everything is dimensionless.
 from __future__ import annotations
 
 import binascii
-import json
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
@@ -28,13 +27,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from kinetic.errors import InvalidInput
+from kinetic.files import read_json, write_json
 
 SCHEMA_VERSION = "1.0"
 FILE = "profiles.json"
 QUANTITIES = ("density", "velocity", "temperature", "heat_flux")
-LARGEST = 1 << 28
-"""Bytes of a file that is read."""
-
 NUMBERS = np.dtype("<f4")
 
 
@@ -93,10 +90,7 @@ def _encode(values: NDArray[np.float32]) -> str:
 def write_profiles(folder: Path, profiles: Sequence[Profile]) -> Path:
     """Write profiles.json to `folder`, complete or not at all."""
     content = {"schema_version": SCHEMA_VERSION, "cases": [one.record() for one in profiles]}
-    path = folder / FILE
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(content, allow_nan=False) + "\n")
-    return partial.replace(path)
+    return write_json(folder / FILE, content, indent=None)
 
 
 def read_profiles(path: Path) -> list[Profile]:
@@ -105,14 +99,12 @@ def read_profiles(path: Path) -> list[Profile]:
     Raises:
         InvalidInput: under ``report.runs``, if it is too large, damaged or of another version.
     """
-    if path.stat().st_size > LARGEST:
-        raise InvalidInput("report.runs", path, f"is larger than {LARGEST >> 20} MiB")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if content["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"its schema_version is not {SCHEMA_VERSION}")
         return [_profile(entry) for entry in content["cases"]]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise InvalidInput("report.runs", path, f"is no profiles.json: {error}") from error
 
 

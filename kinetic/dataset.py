@@ -7,9 +7,7 @@ either complete or thrown away, and the finished directory is the same to the bi
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +19,7 @@ import numpy as np
 from kinetic.config import DatasetRunConfig
 from kinetic.errors import InvalidInput
 from kinetic.execution import Failed, cores
+from kinetic.files import locked
 from kinetic.output import package_version
 from kinetic.progress import ProgressBar
 from kinetic.reference import run, warm_up
@@ -124,14 +123,8 @@ def _locked(path: Place) -> Iterator[None]:
     if path.remote:
         yield
         return
-    descriptor = os.open(path.path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with locked(path.path, KEY):
         yield
-    except BlockingIOError as error:
-        raise InvalidInput(KEY, path, "is being written by another process") from error
-    finally:
-        os.close(descriptor)
 
 
 def _make(

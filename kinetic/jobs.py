@@ -13,21 +13,31 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kinetic.commandline import DONE, FAILED, INVALID, NON_PHYSICAL, Command, Configuration
 from kinetic.errors import InvalidInput, NonPhysicalState
+from kinetic.files import explain_storage, locked, read_json, remove_partials, write_json
 
 if TYPE_CHECKING:
     import xarray as xr
 
 RECORD = "status.json"
+FOLDER = "hydra.run.dir"
 
 
 class IncompleteError(ArithmeticError):
     """A command did its work except for a part that became non-physical; `str()` says which."""
+
+
+#: What a command raises when it ends badly, and the exit status that stands for it.
+ENDINGS = (
+    (InvalidInput, INVALID),
+    (NonPhysicalState, NON_PHYSICAL),
+    (IncompleteError, NON_PHYSICAL),
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,19 @@ class Outcome:
     message: str
     seconds: float
     fingerprint: str
+
+    @classmethod
+    def from_record(cls, values: Any) -> Outcome:
+        """The outcome that a record holds.
+
+        Raises:
+            TypeError, ValueError: it is no record.
+        """
+        outcome = cls(**values)
+        kinds = ((outcome.message, str), (outcome.fingerprint, str), (outcome.status, int))
+        if not all(isinstance(value, kind) for value, kind in kinds):
+            raise TypeError("a record holds a status, a message and a fingerprint")
+        return replace(outcome, seconds=float(outcome.seconds))
 
     def print(self, label: str) -> None:
         """Print the message, to standard error unless the run is done."""
@@ -87,26 +110,37 @@ class Job:
         if self.resume and (earlier := finished(config, self.folder)):
             earlier.print(f"{self.label}: done before")
             return DONE
-        start = time.perf_counter()
-        status, message = self._attempt(config)
-        seconds = round(time.perf_counter() - start, 3)
-        outcome = Outcome(status, message, seconds, fingerprint(config))
-        _write_record(self.folder, outcome)
-        outcome.print(self.label)
-        return status
-
-    def _attempt(self, config: Configuration) -> tuple[int, str]:
-        """Return the exit status and the message of the command."""
         try:
-            return DONE, self.command.run(config, self.folder)
-        except (InvalidInput, NonPhysicalState, IncompleteError) as refusal:
-            if self.tracebacks:
-                traceback.print_exc()
-            message = "; ".join([str(refusal), *getattr(refusal, "__notes__", [])])
-            return INVALID if isinstance(refusal, InvalidInput) else NON_PHYSICAL, message
-        except Exception as defect:
+            with locked(self.folder, FOLDER):
+                remove_partials(self.folder)
+                outcome = self._outcome(config)
+                write_json(self.folder / RECORD, asdict(outcome), indent=2)
+        except (InvalidInput, OSError) as failure:  # of the directory itself
+            status, message = self._ending(failure)
+            outcome = Outcome(status, message, 0.0, "")
+        outcome.print(self.label)
+        return outcome.status
+
+    def _outcome(self, config: Configuration) -> Outcome:
+        """Run the command and return how it ended."""
+        start = time.perf_counter()
+        try:
+            status, message = DONE, self.command.run(config, self.folder)
+        except Exception as failure:
+            status, message = self._ending(failure)
+        seconds = round(time.perf_counter() - start, 3)
+        return Outcome(status, message, seconds, fingerprint(config))
+
+    def _ending(self, failure: Exception) -> tuple[int, str]:
+        """Return the exit status and the message of what a command raised."""
+        if isinstance(failure, OSError):
+            failure = explain_storage(failure, FOLDER, self.folder) or failure
+        status = next((status for kind, status in ENDINGS if isinstance(failure, kind)), FAILED)
+        if status == FAILED or self.tracebacks:
             traceback.print_exc()
-            return FAILED, f"{type(defect).__name__}: {defect}"
+        if status == FAILED:
+            return FAILED, f"{type(failure).__name__}: {failure}"
+        return status, "; ".join([str(failure), *getattr(failure, "__notes__", [])])
 
 
 def finished(config: Configuration, folder: Path) -> Outcome | None:
@@ -117,7 +151,7 @@ def finished(config: Configuration, folder: Path) -> Outcome | None:
     if any(isinstance(leaf, str) and Path(leaf).exists() for leaf in _leaves(config)):
         return None
     try:
-        outcome = Outcome(**json.loads((folder / RECORD).read_text()))
+        outcome = Outcome.from_record(read_json(folder / RECORD))
     except (OSError, ValueError, TypeError):
         return None
     same = outcome.fingerprint == fingerprint(config)
@@ -162,10 +196,3 @@ def _leaves(value: Any) -> list[Any]:
     if isinstance(value, list | tuple):
         return [leaf for entry in value for leaf in _leaves(entry)]
     return [value]
-
-
-def _write_record(folder: Path, outcome: Outcome) -> None:
-    """Write the record in one step, so that a reader never sees half of it."""
-    partial = folder / f"{RECORD}.partial"
-    partial.write_text(json.dumps(asdict(outcome), indent=2) + "\n")
-    partial.replace(folder / RECORD)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import warnings
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -17,8 +16,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
+from zarr.codecs import ZstdCodec
 
+from kinetic.claims import check_store
 from kinetic.errors import InvalidInput
+from kinetic.files import parse_json, remove_partials, replacing
 from kinetic.moments import primitive
 from kinetic.velocity import VelocityGrid
 
@@ -139,8 +141,15 @@ def dimension_of(solution: xr.Dataset) -> int:
 
 
 def configuration_of(solution: xr.Dataset) -> dict[str, Any]:
-    """Return the configuration stored with a solution."""
-    return json.loads(solution.attrs["configuration"])
+    """Return the configuration stored with a solution.
+
+    Raises:
+        KeyError, TypeError, ValueError: there is none, or one that is no mapping.
+    """
+    configuration = parse_json(solution.attrs["configuration"])
+    if not isinstance(configuration, dict):
+        raise ValueError("the configuration is no mapping")
+    return configuration
 
 
 def write_solution(solution: xr.Dataset, path: str | os.PathLike[str]) -> Path:
@@ -148,41 +157,33 @@ def write_solution(solution: xr.Dataset, path: str | os.PathLike[str]) -> Path:
 
     Raises:
         InvalidInput: `path` is taken by something that is not a Zarr directory.
+        OSError: there is no room or no permission; what was there stays.
     """
     target = Path(path)
     if target.exists() and not (target / "zarr.json").is_file():
         raise InvalidInput("path", target, "exists and is not a Zarr directory; choose another")
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    remove_partials(target.parent)
+    with replacing(target) as partial:
         _write_zarr(solution, partial)
-        replace_directory(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return target
 
 
 def _write_zarr(solution: xr.Dataset, path: Path) -> None:
-    """Write with one chunk a snapshot for what is large, and the metadata in one place."""
+    """Write with one chunk a snapshot for what is large, and the metadata in one place.
+
+    Every chunk ends with a checksum of its content.
+    """
+    large = (*OPTIONAL, "distribution")
+    compressed = {"compressors": (ZstdCodec(level=0, checksum=True),)}
     encoding = {
-        name: {"chunks": (1, *solution[name].shape[1:])}
-        for name in (*OPTIONAL, "distribution")
-        if name in solution
+        str(name): compressed | ({"chunks": (1, *one.shape[1:])} if name in large else {})
+        for name, one in solution.variables.items()
     }
     with warnings.catch_warnings():
         # Readers look for consolidated metadata first; that it is an extension is of no concern.
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         solution.to_zarr(path, mode="w", zarr_format=3, consolidated=True, encoding=encoding)
-
-
-def replace_directory(source: Path, target: Path) -> None:
-    """Move the directory `source` to `target`; a directory there disappears only afterwards."""
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    if target.exists():
-        target.rename(old)
-    source.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def read_solution(path: str | os.PathLike[str], key: str = "path") -> xr.Dataset:
@@ -194,8 +195,9 @@ def read_solution(path: str | os.PathLike[str], key: str = "path") -> xr.Dataset
     if not os.path.exists(path):
         raise InvalidInput(key, path, "does not exist; must be a solution.zarr")
     try:
+        check_store(Path(path))
         # Format 3 only: format 2 can name a pickle codec, which runs code from the file.
-        solution = xr.open_zarr(path, zarr_format=3, consolidated=False)
+        solution = xr.open_zarr(path, zarr_format=3, consolidated=False, decode_times=False)
         for name in (*REQUIRED, *solution.coords):
             solution[name].load()
     except KeyError as error:
@@ -205,6 +207,18 @@ def read_solution(path: str | os.PathLike[str], key: str = "path") -> xr.Dataset
         raise InvalidInput(key, path, f"must be a readable solution.zarr; {reason}") from error
     _check(solution, path, key)
     return solution
+
+
+def loaded(solution: xr.Dataset, path: str | os.PathLike[str], key: str = "path") -> xr.Dataset:
+    """Return a solution of `read_solution` with all that it holds in memory.
+
+    Raises:
+        InvalidInput: under `key`, when a part is damaged.
+    """
+    try:
+        return solution.load()
+    except Exception as error:  # a damaged chunk makes its decoder raise nearly anything
+        raise InvalidInput(key, path, f"a part of it cannot be read: {error}") from error
 
 
 def _check(solution: xr.Dataset, path: str | os.PathLike[str], key: str) -> None:
@@ -221,13 +235,18 @@ def _check(solution: xr.Dataset, path: str | os.PathLike[str], key: str) -> None
             raise InvalidInput(
                 key, path, f"{name} must have dimensions {allowed}, not {solution[name].dims}"
             )
-    for name in REQUIRED:
+    for name in (*REQUIRED, *solution.coords):
         values = solution[name].values
+        if name in solution.coords and values.dtype.kind in "iu":
+            continue
         if values.dtype.kind != "f" or not np.isfinite(values).all():
             raise InvalidInput(key, path, f"{name} must hold finite numbers")
         if name in POSITIVE and not (values > 0.0).all():
             raise InvalidInput(key, path, f"{name} must be positive")
+    if not solution.sizes["time"] or not solution.sizes["x"]:
+        raise InvalidInput(key, path, "it must hold times and cells")
     try:
         configuration_of(solution)
     except (KeyError, TypeError, ValueError) as error:
-        raise InvalidInput(key, path, "its attribute configuration must be JSON") from error
+        allowed = "its attribute configuration must be JSON of a mapping"
+        raise InvalidInput(key, path, allowed) from error

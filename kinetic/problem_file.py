@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from kinetic.errors import InvalidInput, nearest
+from kinetic.files import read_file
 from kinetic.moments import moments_of, primitive
-from kinetic.output import configuration_of, dimension_of, read_solution
+from kinetic.output import configuration_of, dimension_of, loaded, read_solution
 from kinetic.problems import DEFAULT_KNUDSEN, Array, Component, InitialState, cell_centers
 from kinetic.velocity import VelocityGrid
 
@@ -22,6 +25,8 @@ COLUMNS = (*REQUIRED, "knudsen")
 #: What a positive column may hold; far wider than any gas that a velocity grid can hold.
 SMALLEST, LARGEST = 1e-12, 1e12
 MIN_CELLS = 4
+#: Of a table.
+MOST_BYTES = 1 << 28
 #: Greatest distance of x from a uniform cell centre, as a fraction of the cell.
 X_TOLERANCE = 1e-3
 #: Greatest difference of f(v1, v2) and f(v1, -v2), as a fraction of the largest f.
@@ -138,10 +143,7 @@ def read_restart(path: str) -> SampledState:
     if "distribution" not in solution:
         allowed = "holds no distribution to restart from; run again with output.distribution=true"
         raise InvalidInput(KEY, path, allowed)
-    try:
-        last = solution.isel(time=-1).load()
-    except Exception as error:  # a damaged chunk makes its decoder raise nearly anything
-        raise InvalidInput(KEY, path, f"its distribution cannot be read: {error}") from error
+    last = loaded(solution.isel(time=-1), path, KEY)
     f = last["distribution"].values
     if not np.isfinite(f).all() or not (f.reshape(len(f), -1).sum(axis=1) > 0.0).all():
         raise InvalidInput(KEY, path, "its distribution must be finite, with mass in every cell")
@@ -184,12 +186,12 @@ def read_csv(path: str) -> InitialState:
 def _read_rows(path: str) -> list[tuple[int, list[str]]]:
     """Return the non-blank rows of a CSV file, each with the number of its line."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            rows = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
+        text = read_file(Path(path), MOST_BYTES).decode("utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        rows = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
     except UnicodeDecodeError as error:
         raise InvalidInput(KEY, path, "must be a text file (CSV in UTF-8)") from error
-    except (OSError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise InvalidInput(KEY, path, f"must be a readable CSV file: {error}") from error
     if not rows:
         raise InvalidInput(KEY, path, "is empty; must have the columns " + ", ".join(REQUIRED))

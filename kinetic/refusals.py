@@ -22,9 +22,7 @@ def explain(error: Exception, overrides: Sequence[str], valid_keys: Keys) -> Inv
         valid_keys: returns every key that may be set; called only when one is unknown.
     """
     if isinstance(error, OSError) and error.strerror is not None:
-        folder = "sweep" if {"-m", "--multirun"} & set(overrides) else "run"
-        allowed = f"cannot be used: {error.strerror}"
-        return InvalidInput(f"hydra.{folder}.dir", error.filename, allowed)
+        return _unusable(error, overrides)
     if options := getattr(error, "options", None):
         return _unknown_option(str(getattr(error, "missing_cfg_file", "")), options)
     if override := getattr(error, "override", None):
@@ -83,6 +81,14 @@ def nearest_key(key: str, valid: Sequence[str]) -> str:
         return nearest(full[last], [full[last]])
     match = get_close_matches(last, full, n=1)
     return nearest(key, valid) or (nearest(full[match[0]], [full[match[0]]]) if match else "")
+
+
+def _unusable(error: OSError, overrides: Sequence[str]) -> InvalidInput:
+    """Return the refusal of a place that the operating system refuses."""
+    key = f"hydra.{'sweep' if {'-m', '--multirun'} & set(overrides) else 'run'}.dir"
+    given = (text.partition("=")[2] for text in overrides if text.startswith(f"{key}="))
+    place = error.filename or next(given, "the working directory")
+    return InvalidInput(key, place, f"cannot be used: {error.strerror}")
 
 
 def _unknown_option(path: str, options: Sequence[str]) -> InvalidInput:

@@ -10,8 +10,8 @@ each time and an index, whose entries add up to the size of the file.
 
 from __future__ import annotations
 
+import errno
 import json
-import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,8 +22,10 @@ import zarr
 from numpy.typing import ArrayLike, NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from kinetic.claims import check_claim, codec_names, read_metadata
 from kinetic.config import DatasetRunConfig, seed_range
 from kinetic.errors import InvalidInput
+from kinetic.files import remove_partials, replacing
 from kinetic.output import DISTRIBUTION, SCALING, package_version, velocity_coordinates
 from kinetic.problems import cell_centers
 from kinetic.storage import Location, Place
@@ -189,6 +191,8 @@ def open_store(path: Location, key: str = KEY, mode: Literal["r", "r+"] = "r") -
     if not _exists(place, key):
         raise InvalidInput(key, path, "does not exist; must be a data set made by kinetic dataset")
     try:
+        if not place.remote:
+            read_metadata(place.path)
         # Format 3 only: format 2 can name a pickle codec, which runs code from the file.
         store = zarr.open_group(place.zarr(mode == "r"), mode=mode, zarr_format=3)
         found = store.attrs.get("schema"), store.attrs.get("schema_version")
@@ -226,11 +230,14 @@ def create_store(config: DatasetRunConfig, path: Location) -> None:
         _write_metadata(config, place)
         return
     target = place.path
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _write_metadata(config, Place.of(partial))
-    partial.rename(target)
+    remove_partials(target.parent)
+    try:
+        with replacing(target, over=False) as partial:
+            _write_metadata(config, Place.of(partial))
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise  # else another process has just begun it
 
 
 def _write_metadata(config: DatasetRunConfig, path: Place) -> None:
@@ -333,7 +340,7 @@ def remove_unfinished(path: Place) -> None:
 
 
 def _check_layout(store: Store) -> None:
-    """Compare names, dimensions, types and shapes with the specification."""
+    """Compare names, dimensions, types, shapes and chunks with the specification."""
     dim = _dimension(store)
     sizes = {"field": 3, "trajectory": store["seed"].shape[0]}
     sizes |= {name: store[name].shape[0] for name in ("time", "x", *_velocity_axes(dim))}
@@ -347,6 +354,25 @@ def _check_layout(store: Store) -> None:
         array = store[name]
         if array.shape != shape or array.dtype != dtype:
             raise ValueError(f"{name} must be {dtype} of shape {shape}")
+        _check_storage(name, array.metadata.to_dict(), dim)
+
+
+def _check_storage(name: str, metadata: dict[str, Any], dim: int) -> None:
+    """Refuse chunks and codecs that are not those that `create_store` writes, before reading."""
+    shape, chunk, _ = check_claim(name, metadata)
+    codecs = codec_names(metadata)
+    known, whole = ["bytes"], shape
+    if name in CHUNKED:
+        known, whole = ["bytes", "crc32c"], [1, *shape[1:]]
+    if _sharded(name, dim):
+        known = ["sharding_indexed"]
+        inner = dict(metadata["codecs"][0]["configuration"])
+        if codec_names(inner) != ["bytes", "blosc", "crc32c"]:
+            raise ValueError(f"{name} has other codecs than {SCHEMA} {SCHEMA_VERSION}")
+        if list(inner["chunk_shape"]) != [1, 1, *shape[2:]]:
+            raise ValueError(f"{name} has other chunks than a time each")
+    if codecs != known or chunk != whole:
+        raise ValueError(f"{name} has other chunks or codecs than {SCHEMA} {SCHEMA_VERSION}")
 
 
 def _check_chunks(path: Place, store: Store, number: int) -> None:

@@ -162,7 +162,7 @@ def test_files_that_cannot_be_continued_are_refused(tmp_path):
             restart(save(solution, tmp_path / name))
         assert caught.value.key == "problem.path"
     damage(path, "moments")
-    with pytest.raises(InvalidInput, match="cannot be read"):
+    with pytest.raises(InvalidInput, match="chunk of moments"):
         restart(path)
 
 

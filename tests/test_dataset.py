@@ -144,8 +144,9 @@ def test_leftovers_of_a_killed_writer_are_removed(straight: Path, copy: Path) ->
 def test_kill_while_the_metadata_are_written(straight: Path, tmp_path: Path) -> None:
     path = tmp_path / "dataset.zarr"
     create_store(DatasetRunConfig.from_mapping(SMALL), tmp_path / "other.zarr")
-    (tmp_path / "other.zarr").rename(tmp_path / ".dataset.zarr.partial")
-    (tmp_path / ".dataset.zarr.partial" / "zarr.json").unlink()
+    left = tmp_path / f".dataset.zarr.{2**30}.partial"  # no process has such a number
+    (tmp_path / "other.zarr").rename(left)
+    (left / "zarr.json").unlink()
     generate(SMALL, path)
     assert contents(path) == contents(straight)
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]

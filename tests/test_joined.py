@@ -14,7 +14,6 @@ import pytest
 from browser import Browser, browser, find
 from PIL import Image
 
-from closures import joined
 from closures.cli import main as closures_main
 from closures.joined import Run, closure_of, groups, profiles, read_runs
 from closures.metrics import errors, mean_error
@@ -24,6 +23,7 @@ from closures.report.runs import axis_of, table, varied_keys
 from closures.snapshots import FILE, read_profiles
 from kinetic.cli import main as kinetic_main
 from kinetic.errors import InvalidInput
+from kinetic.files import MOST_JSON
 from kinetic.output import read_solution
 
 SMALL = ["cells=8", "time.end=0.02", "time.snapshots=3"]
@@ -248,11 +248,9 @@ def test_a_damaged_metrics_file_is_refused(text: str, tmp_path: Path) -> None:
         read_runs([tmp_path])
 
 
-def test_a_metrics_file_is_not_read_that_is_too_large(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "metrics.json").write_text("{}" * 100)
-    monkeypatch.setattr(joined, "LARGEST", 100)
+def test_a_metrics_file_is_not_read_that_is_too_large(tmp_path: Path) -> None:
+    with (tmp_path / "metrics.json").open("wb") as file:
+        file.truncate(MOST_JSON + 1)
     with pytest.raises(InvalidInput, match="larger than"):
         read_runs([tmp_path])
 

@@ -25,7 +25,7 @@ from closures.library import (
     read_model,
     write_model,
 )
-from closures.model_files import MANIFEST, MAX_BYTES, WEIGHTS
+from closures.model_files import DIGEST, MANIFEST, MAX_BYTES, WEIGHTS
 from closures.resources import closures_dir
 from kinetic.errors import InvalidInput
 
@@ -176,6 +176,7 @@ DAMAGED_WEIGHTS = {
 
 @pytest.mark.parametrize("content", DAMAGED_WEIGHTS.values(), ids=DAMAGED_WEIGHTS.keys())
 def test_damaged_weights(model, content):
+    edit(model, **{DIGEST: None})
     (model / WEIGHTS).write_bytes(content)
     error = refused(read_model, model)
     assert error.key == "closure"
@@ -184,6 +185,7 @@ def test_damaged_weights(model, content):
 
 @pytest.mark.parametrize("parity", [[-1.0, -1.0, -1.0], [1.0, -1.0, 1.0], [0.0, 0.0, 0.0]])
 def test_a_parity_that_the_functions_do_not_have(model, parity):
+    edit(model, **{DIGEST: None})
     features = read_model(model).features
     tensors = {"coefficients": features.coefficients, "parity": torch.tensor(parity)}
     (model / WEIGHTS).write_bytes(save(tensors))
@@ -245,6 +247,16 @@ def test_manifests_that_are_not_allowed(model, changes):
     assert MANIFEST in str(error)
 
 
+@pytest.mark.parametrize("bit", [0, 4, 7])
+def test_no_bit_of_the_weights_changes_unseen(model, bit):
+    content = bytearray((model / WEIGHTS).read_bytes())
+    content[-1000] ^= 1 << bit
+    (model / WEIGHTS).write_bytes(content)
+    assert "digest" in str(refused(read_model, model))
+    edit(model, **{DIGEST: "0" * 64})
+    assert "digest" in str(refused(read_model, model))
+
+
 @pytest.mark.parametrize("name", [MANIFEST, WEIGHTS])
 def test_missing_parts(model, name):
     (model / name).unlink()
@@ -267,6 +279,7 @@ def test_missing_directory(tmp_path):
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([MANIFEST, WEIGHTS]), st.data())
 def test_any_damage_is_refused_or_harmless(model, name, data):
+    edit(model, **{DIGEST: None})
     whole = {part: (model / part).read_bytes() for part in (MANIFEST, WEIGHTS)}
     content = bytearray(whole[name])
     for _ in range(data.draw(st.integers(1, 4))):

@@ -382,8 +382,9 @@ def one_changed(name, change):
     ],
 )
 def test_weights_that_do_not_fit_are_refused(model, damage):
-    path = model / "weights.safetensors"
+    path, manifest = model / "weights.safetensors", model / "model.json"
     path.write_bytes(save(damage(load(path.read_bytes()))))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"weights_sha256": None}))
     with pytest.raises(InvalidInput, match="weights"):
         read_network(model)
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from closures import snapshots
 from closures.outcomes import Comparison
 from closures.report.page import showcases
 from closures.snapshots import FILE, QUANTITIES, Profile, read_profiles, write_profiles
 from kinetic.errors import InvalidInput
+from kinetic.files import MOST_JSON
 
 
 def made(times: int = 3, cells: int = 4) -> Profile:
@@ -86,10 +86,9 @@ def test_what_is_none_is_refused(text: str, tmp_path: Path) -> None:
         read_profiles(tmp_path / FILE)
 
 
-def test_a_file_is_not_read_that_is_too_large(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_not_read_that_is_too_large(tmp_path: Path) -> None:
     path = write_profiles(tmp_path, [made()])
-    monkeypatch.setattr(snapshots, "LARGEST", 100)
+    with path.open("r+b") as file:
+        file.truncate(MOST_JSON + 1)
     with pytest.raises(InvalidInput, match="larger than"):
         read_profiles(path)

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
+from closures.arrays import read_arrays, write_arrays
 from closures.closure import Closure, MomentClosure
 from closures.fast import FastClosure
 from closures.gas import Gas
@@ -87,8 +87,10 @@ class Member:
             InvalidInput: the file is missing or damaged.
         """
         try:
-            return load(self.file.read_bytes())
-        except (OSError, SafetensorError, ValueError) as error:
+            found = {name: torch.from_numpy(one) for name, one in read_arrays(self.file).items()}
+            new(self.config).load_state_dict(found)
+            return found
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
             allowed = f"{self.file.name} is damaged ({error}); delete its directory"
             raise InvalidInput("hydra.run.dir", self.folder, allowed) from error
 
@@ -116,9 +118,7 @@ class Member:
         return hashlib.sha256(json.dumps(known).encode() + weights).hexdigest()
 
     def _write(self, weights: Mapping[str, Tensor]) -> None:
-        partial = self.file.with_name(f"{self.file.name}.partial")
-        partial.write_bytes(save({name: one.contiguous() for name, one in weights.items()}))
-        partial.replace(self.file)
+        write_arrays(self.file, {name: one.numpy() for name, one in weights.items()})
 
 
 class ShortRollout(Rollout):

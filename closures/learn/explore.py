@@ -24,7 +24,7 @@ from closures.closure import Closure
 from closures.finite_volume import Scheme
 from closures.gas import frequency
 from closures.learn.options import LearnConfig
-from closures.learn.space import decade, initial_state
+from closures.learn.space import DIMENSION, decade, initial_state
 from closures.solution import initial_moments
 from kinetic.problems import InitialState
 
@@ -55,6 +55,19 @@ class Explored:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def check(self) -> None:
+        """Refuse arrays of other shapes or types.
+
+        Raises:
+            ValueError: they are not as above.
+        """
+        n = len(self.points) if self.points.ndim == 2 else -1
+        kinds = ((self.points, "f"), (self.indicator, "f"), (self.peak, "i"), (self.decade, "i"))
+        if self.points.shape != (n, DIMENSION) or not np.isfinite(self.points).all():
+            raise ValueError(f"points must be finite, of shape (n, {DIMENSION})")
+        if any(len(one) != n or one.dtype.kind != kind for one, kind in kinds):
+            raise ValueError(f"there must be an indicator, a peak and a decade of {n} points")
 
     def take(self, rows: NDArray[np.int64]) -> Explored:
         """Some of the gases."""

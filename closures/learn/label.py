@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from closures.learn.space import decade, initial_state
+from closures.learn.space import DIMENSION, decade, initial_state
 from closures.learn.store import LabelStore
 from kinetic.config import Physics
 from kinetic.errors import InvalidInput
@@ -49,6 +49,19 @@ class Request:
     seed: int
     round: int
     number: int
+
+    def check(self) -> None:
+        """Refuse values of other types.
+
+        Raises:
+            TypeError, ValueError: they are not as above.
+        """
+        whole = (self.first, self.length, self.seed, self.round, self.number)
+        if not all(type(one) is int and one >= 0 for one in whole):
+            raise TypeError("a request must have whole numbers")
+        point = np.asarray(self.point, dtype=np.float64)
+        if point.shape != (DIMENSION,) or not ((point >= 0.0) & (point < 1.0)).all():
+            raise ValueError(f"a request must have {DIMENSION} numbers from 0 to 1")
 
     def key(self, physics: Physics) -> str:
         """What the label is stored under: a hash of all that determines its content."""

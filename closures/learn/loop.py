@@ -46,6 +46,7 @@ from closures.learn.validation import validation_errors
 from closures.memory import keep_freed_memory
 from kinetic.errors import InvalidInput
 from kinetic.execution import Executor, Failed
+from kinetic.files import read_file, write_file
 from kinetic.output import package_version
 from kinetic.progress import ProgressBar
 from kinetic.reference import warm_up
@@ -104,12 +105,17 @@ def _check_same(config: LearnConfig, folder: Path) -> None:
     here = json.dumps([package_version(), config.identity()], indent=1, sort_keys=True)
     file = folder / IDENTITY
     if not file.exists():
-        partial = file.with_name(f"{file.name}.partial")
-        partial.write_text(here)
-        partial.replace(file)
-    elif file.read_text() != here:
+        write_file(file, here)
+    elif not _holds(file, here.encode()):
         allowed = "holds a run of another configuration or version; choose another directory"
         raise InvalidInput("hydra.run.dir", folder, allowed)
+
+
+def _holds(file: Path, content: bytes) -> bool:
+    try:
+        return read_file(file, len(content)) == content
+    except ValueError:  # it is longer, or no file
+        return False
 
 
 class Learning:

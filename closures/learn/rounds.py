@@ -9,19 +9,17 @@ Each appears only when it is complete, so what exists is done.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
-
+from closures.arrays import read_arrays, write_arrays
 from closures.learn.explore import EXPLORED, Explored
 from closures.learn.label import Request
+from closures.learn.space import DECADES
 from closures.learn.status import ByDecade
 from kinetic.errors import InvalidInput
+from kinetic.files import read_json, remove_partials, write_json
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,23 @@ class Selection:
     level: ByDecade
     worst: ByDecade
 
+    def check(self) -> None:
+        """Refuse values of other types.
+
+        Raises:
+            TypeError, ValueError: a count is no whole number, a decade none, or a level no number.
+        """
+        counts = (self.explored, self.accurate, self.candidate, self.failed)
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise TypeError("counts must be whole numbers")
+        for request in self.requests:
+            request.check()
+        shares = [self.candidate_share, *self.level.values(), *self.worst.values()]
+        if not all(one is None or isinstance(one, int | float) for one in shares):
+            raise TypeError("levels and shares must be numbers")
+        if not set(map(int, [*self.level, *self.worst])) <= set(DECADES):
+            raise ValueError("there are other decades than of the Knudsen number")
+
     def levels(self) -> dict[int, float]:
         """The levels of the indicator by decade, as numbers."""
         return {int(decade): level or 0.0 for decade, level in self.level.items()}
@@ -62,15 +77,18 @@ class RoundFolder:
         if not file.exists():
             return None
         try:
-            arrays = load(file.read_bytes())
-            return Explored(*(arrays[name] for name in EXPLORED))
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            arrays = read_arrays(file)
+            explored = Explored(*(arrays[name] for name in EXPLORED))
+            explored.check()
+            return explored
+        except (OSError, ValueError, KeyError) as error:
             raise self._damaged(file, error) from error
 
     def keep_explored(self, generation: int, explored: Explored) -> None:
         """Keep what a generation found."""
+        self._prepare()
         arrays = {name: getattr(explored, name) for name in EXPLORED}
-        self._replace(self._explored(generation), save(arrays))
+        write_arrays(self._explored(generation), arrays)
 
     def selection(self) -> Selection | None:
         """What was selected, None if that is not done."""
@@ -78,26 +96,25 @@ class RoundFolder:
         if not file.exists():
             return None
         try:
-            values: dict[str, Any] = json.loads(file.read_text())
+            values: dict[str, Any] = dict(read_json(file))
             requests = tuple(map(Request.from_mapping, values.pop("requests")))
-            return Selection(requests, **values)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            selection = Selection(requests, **values)
+            selection.check()
+            return selection
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._damaged(file, error) from error
 
     def keep_selection(self, selection: Selection) -> None:
         """Keep what was selected."""
-        values: Mapping[str, Any] = asdict(selection)
-        text = json.dumps(values, allow_nan=False, indent=1) + "\n"
-        self._replace(self.path / "selection.json", text.encode())
+        self._prepare()
+        write_json(self.path / "selection.json", asdict(selection))
 
     def _explored(self, generation: int) -> Path:
         return self.path / f"explored-{generation}.safetensors"
 
-    def _replace(self, file: Path, content: bytes) -> None:
+    def _prepare(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f"{file.name}.partial")
-        partial.write_bytes(content)
-        partial.replace(file)
+        remove_partials(self.path)
 
     def _damaged(self, file: Path, error: Exception) -> InvalidInput:
         allowed = f"{file.name} is damaged ({error}); delete it to have it made again"

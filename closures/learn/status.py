@@ -19,8 +19,10 @@ from typing import Any
 
 from closures.learn.space import DECADES
 from kinetic.errors import InvalidInput
+from kinetic.files import MOST_JSON, parse_json, read_file, read_json, write_file
 
 ROUNDS, PROGRESS, LOCK = "rounds.jsonl", "progress.json", "lock"
+PLACE = {"round", "phase", "done", "total", "finished", "message"}
 NONE = "-"
 
 ByDecade = dict[str, float | None]
@@ -129,17 +131,44 @@ def read_status(folder: Path) -> Status:
     Raises:
         InvalidInput: there is none.
     """
-    if not (folder / LOCK).exists():
+    if not (folder / LOCK).is_file():
         raise InvalidInput("status", folder, "must be the directory of a run of closures learn")
-    progress = folder / PROGRESS
-    place = json.loads(progress.read_text()) if progress.exists() else {}
-    return Status(read_rows(folder), place, _is_locked(folder))
+    return Status(read_rows(folder), _read_progress(folder), _is_locked(folder))
+
+
+def _read_progress(folder: Path) -> dict[str, Any]:
+    """What `Log.progress` wrote last, empty before that."""
+    if not (folder / PROGRESS).exists():
+        return {}
+    try:
+        place: dict[str, Any] = dict(read_json(folder / PROGRESS))
+        lacking = PLACE - set(place)
+        if lacking:
+            raise ValueError(f"it lacks {', '.join(sorted(lacking))}")
+        return place
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidInput("status", folder, f"{PROGRESS} is damaged: {error}") from error
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """The rows of the rounds that are finished."""
-    file = folder / ROUNDS
-    return [json.loads(one) for one in file.read_text().splitlines()] if file.exists() else []
+    """The rows of the rounds that are finished.
+
+    Raises:
+        InvalidInput: they are damaged.
+    """
+    if not (folder / ROUNDS).exists():
+        return []
+    try:
+        text = read_file(folder / ROUNDS, MOST_JSON).decode("utf-8")
+        rows = [parse_json(one) for one in text.splitlines()]
+        for number, row in enumerate(rows):
+            if row["round"] != number:
+                raise ValueError(f"round {number} is missing")
+            line(row)  # which refuses what is no row
+        return rows
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        allowed = f"{ROUNDS} is damaged ({error}); delete it to have it written again"
+        raise InvalidInput("hydra.run.dir", folder, allowed) from error
 
 
 class Log:
@@ -165,9 +194,7 @@ class Log:
         self._replace(PROGRESS, json.dumps({**place, "finished": True, "message": message}))
 
     def _replace(self, name: str, text: str) -> None:
-        partial = self.folder / f"{name}.partial"
-        partial.write_text(text)
-        partial.replace(self.folder / name)
+        write_file(self.folder / name, text)
 
 
 @contextmanager

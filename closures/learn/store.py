@@ -10,8 +10,6 @@ killed writer leaves has another name, and is removed by `clean`. Nothing is exe
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +17,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
+from closures.arrays import read_arrays, write_arrays
 from kinetic.config import Physics
 from kinetic.errors import InvalidInput
+from kinetic.files import read_json, write_json
 from kinetic.storage import Place
 from kinetic.trajectories import Trajectory, TrajectorySet
 from kinetic.velocity import VelocityGrid
@@ -44,8 +42,8 @@ class LabelStore:
 
     def write(self, key: str, arrays: Mapping[str, NDArray[Any]], request: Any) -> None:
         """Write a label, complete or not at all."""
-        whole = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
-        self._replace(self._file(key), save(whole, {"request": json.dumps(request)}))
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_arrays(self._file(key), arrays, request=request)
 
     def read(self, key: str) -> dict[str, NDArray[Any]]:
         """Read a label.
@@ -54,8 +52,8 @@ class LabelStore:
             InvalidInput: it is missing or damaged.
         """
         try:
-            arrays = load(self._file(key).read_bytes())
-        except (OSError, SafetensorError, ValueError) as error:
+            arrays = read_arrays(self._file(key))
+        except (OSError, ValueError) as error:
             allowed = f"label {key} is damaged ({error}); delete it to have it made again"
             raise InvalidInput("hydra.run.dir", self.path, allowed) from error
         if set(arrays) != set(NAMES):
@@ -64,15 +62,22 @@ class LabelStore:
 
     def fail(self, key: str, reason: str, request: Any) -> None:
         """Record why a label could not be made."""
-        record = json.dumps({"reason": reason, "request": request}) + "\n"
-        self._replace(self._failure(key), record.encode())
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self._failure(key), {"reason": reason, "request": request}, indent=None)
 
     def failure(self, key: str) -> str | None:
-        """Why there is no label, None if that was never found out."""
+        """Why there is no label, None if that was never found out.
+
+        Raises:
+            InvalidInput: what was recorded is damaged.
+        """
         try:
-            return str(json.loads(self._failure(key).read_text())["reason"])
+            return str(read_json(self._failure(key))["reason"])
         except FileNotFoundError:
             return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            allowed = f"{key}{FAILED} is damaged ({error}); delete it to have the label made again"
+            raise InvalidInput("hydra.run.dir", self.path, allowed) from error
 
     def failures(self) -> dict[str, str]:
         """All failures: key and reason."""
@@ -93,12 +98,6 @@ class LabelStore:
 
     def _failure(self, key: str) -> Path:
         return self.path / f"{key}{FAILED}"
-
-    def _replace(self, path: Path, content: bytes) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        partial.write_bytes(content)
-        partial.replace(path)
 
 
 class LabelSet(TrajectorySet):
@@ -132,7 +131,7 @@ class LabelSet(TrajectorySet):
         return len(self.keys)
 
     def __getitem__(self, position: int) -> Trajectory:
-        arrays = self._store.read(self.keys[position])
+        arrays = self._arrays(position)
         return Trajectory(
             family=self.families[position],
             seed=position,
@@ -144,6 +143,19 @@ class LabelSet(TrajectorySet):
             distribution=arrays["distribution"],
             dim=self.dim,
         )
+
+    def _arrays(self, position: int) -> dict[str, NDArray[Any]]:
+        """The arrays of a label of these cells, times and velocities."""
+        key, cells = self.keys[position], len(self.x)
+        arrays = self._store.read(key)
+        f = VelocityGrid(len(self.v), float(self.v[-1]), self.dim).shape
+        shapes = ((len(self.time), cells, *f), (len(self.time), cells, 3), (cells,), (1,))
+        for name, shape in zip(NAMES, shapes, strict=True):
+            one = arrays[name]
+            if one.shape != shape or one.dtype.kind not in "fi" or not np.isfinite(one).all():
+                allowed = f"label {key} holds no {name} of shape {shape}; delete it"
+                raise InvalidInput("hydra.run.dir", self._store.path, allowed)
+        return arrays
 
     def __iter__(self) -> Iterator[Trajectory]:
         return (self[position] for position in range(len(self)))
@@ -158,4 +170,4 @@ class LabelSet(TrajectorySet):
 
     def decades(self) -> list[int]:
         """The decade of the Knudsen number of each label."""
-        return [int(self._store.read(key)["decade"][0]) for key in self.keys]
+        return [int(self._arrays(position)["decade"][0]) for position in range(len(self))]

@@ -77,7 +77,7 @@ def read_network(folder: Path, moments: int | None = None) -> NetworkClosure:
         raise InvalidInput("closure.moments", moments, allowed)
     widths = (manifest["widths"][name] for name in WIDTHS)
     networks = Networks(Architecture(manifest["frame"], manifest["features"], count, *widths))
-    networks.load_state_dict(_read_weights(folder, networks.state_dict()))
+    networks.load_state_dict(_read_weights(folder, manifest, networks.state_dict()))
     closure = NetworkClosure(networks.requires_grad_(False), _speed(manifest), manifest)
     _check_functions(folder, closure)
     return closure
@@ -110,8 +110,10 @@ def _speed(manifest: Mapping[str, Any]) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
 
 
-def _read_weights(folder: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    tensors = read_weights(folder)
+def _read_weights(
+    folder: Path, manifest: Mapping[str, Any], expected: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    tensors = read_weights(folder, manifest)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     if shapes != {name: tensor.shape for name, tensor in expected.items()}:
         raise refuse(folder, f"{WEIGHTS} has the wrong shapes")

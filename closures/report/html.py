@@ -13,6 +13,7 @@ from markupsafe import Markup
 from closures.outcomes import versions
 from closures.report.style import Look
 from closures.snapshots import Profile
+from kinetic.files import write_file
 from kinetic.output import package_version
 
 HERE = Path(__file__).parent
@@ -44,9 +45,7 @@ def render(template: str, looks: Mapping[str, Look], **context: Any) -> str:
 
 def write_page(path: Path, text: str) -> Path:
     """Write a page, complete or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    return partial.replace(path)
+    return write_file(path, text)
 
 
 def viewer(profiles: Sequence[Profile], looks: Mapping[str, Look]) -> Markup | None:
