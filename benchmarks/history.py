@@ -55,7 +55,7 @@ def _processor() -> str:
 
 
 def commit() -> str | None:
-    """Return the commit that is checked out, with "+" if code was changed since; None if unknown."""
+    """Return the commit that is checked out, "+" after it if code was changed; None if unknown."""
     head = _git("rev-parse", "--short=10", "HEAD")
     packages = ("kinetic", "closures", "benchmarks/*.py")
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", *packages)
