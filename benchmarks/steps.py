@@ -172,15 +172,15 @@ def compiled_dual(closure: LearnedClosure, m: Array) -> Call:
 
 
 def newton_step_of_dual(moments: float) -> Call:
-    """Duals of 200 cells near equilibrium with untrained moments, for each of the Newton steps."""
-    K = int(moments)
+    """Duals of 200 cells of a kinetic solution, untrained w, for each of the Newton steps."""
     torch.manual_seed(0)
-    network = Learned(K).requires_grad_(False).closure()
-    assert isinstance(network, MomentClosure)
-    closure = FastClosure(**{one.name: getattr(network, one.name) for one in fields(network)})
-    m = 0.1 / K * np.random.default_rng(0).standard_normal((200, K))
-    mu = torch.as_tensor(np.concatenate([np.tile([1.0, 0.0, 0.0], (200, 1)), m], axis=1))
-    call = compiled_dual(closure, m)
+    network = Learned(int(moments)).requires_grad_(False)
+    plain = network.closure()
+    assert isinstance(plain, MomentClosure)
+    closure = FastClosure(**{one.name: getattr(plain, one.name) for one in fields(plain)})
+    m = training_samples(200).averages @ network.encoder.features().table
+    mu = torch.cat((torch.ones(len(m), 1).to(m), torch.zeros(len(m), 2).to(m), m), dim=1)
+    call = compiled_dual(closure, m.numpy())
     return replace(call, factor=1.0 / newton_steps(closure.phi, closure.measure, mu))
 
 
