@@ -279,8 +279,8 @@ class CompiledReduced(FiniteVolume):
             size=np.empty(N),
             step=np.empty(P),
             sums=np.empty((2, 2 * h)),
-            weights=np.empty((3, h)),
-            rows=np.empty((P + 1, 4 * h)),
+            weights=np.empty((2, 3, h)),
+            rows=np.empty((P, 2 * h)),
         )
 
     def _write(self, space: Space, state: State, b: int) -> None:

@@ -56,6 +56,9 @@ DONE, NONPHYSICAL, NO_DENSITY = 0, 1, 2
 SLOW = 0.2
 """A chord step that leaves more than this part of the residual is the last with its factors."""
 
+BLOCK = 64
+"""Cells that go through the network of A together."""
+
 HOTTEST, WALL, TRACE, STRAINED = 0.99, 0.95, 1e-7, 1.0
 """As in `closures.reduced`, `closures.reduced_dual` and `closures.finite_volume`."""
 
@@ -279,45 +282,70 @@ def _residual(cell, mu, theta, mean, gamma, stiff, penalty, residual):  # type: 
 def _factorise(dual, f, weights, rows, stiff, penalty, factors):  # type: ignore[no-untyped-def]
     """Write Hessian + floor = L D L^T: L, and 1/D in its diagonal.
 
-    Of masses g and of s with mean mu and variance v, sums of products are those of
-    sqrt(g) (a + mu b) and sqrt(g v) b. `weights` (3, h) and `rows` (P + 1, 4 h) are space for it.
+    Of masses g and of s with mean mu and variance v, the product of a + s b and a' + s b' is
+    g a a' + g mu (a b' + b a') + g (mu^2 + v) b b'. Products of functions of one parity have the
+    same at -c as at +c, those of two the opposite. `weights` (2, 3, h), rows (P, 2 h): space.
     """
-    phi, h, d = dual.phi, f.shape[1] // 2, dual.across
-    scale, P = np.sqrt(0.5 * d), factors.shape[0]
-    for side in range(2):
-        for n in range(h):
-            hot = f[side, h + n]
-            gap = hot / ((WALL - 1.0) * hot + 1.0)
-            spread = f[side, n] * hot * hot + dual.trace[n] * (2.0 / d) * gap * gap
-            root, shift = np.sqrt(f[side, n]), scale * (hot - 1.0)
-            weights[0, n], weights[1, n], weights[2, n] = root, root * shift, np.sqrt(spread)
-        for k in range(P):
-            sign = 1.0 - 2.0 * (side == 1 and k >= dual.even)
-            first = 2 * h * side
-            for n in range(h):
-                a, b = sign * phi[k, n], sign * phi[k, h + n]
-                rows[k, first + n] = weights[0, n] * a + weights[1, n] * b
-                rows[k, first + h + n] = weights[2, n] * b
-    for i in range(0, P, 2):
-        for j in range(0, i + 1, 2):
-            # Four sums at a time, which read each row half as often.
-            s00, s01, s10, s11 = 0.0, 0.0, 0.0, 0.0
-            for n in range(4 * h):
-                a, b, c, d = rows[i, n], rows[i + 1, n], rows[j, n], rows[j + 1, n]
-                s00 += a * c
-                s01 += a * d
-                s10 += b * c
-                s11 += b * d
-            factors[i, j] = s00
-            if i + 1 < P:
-                factors[i + 1, j], factors[i + 1, j + 1] = s10, s11
-            if j < i:
-                factors[i, j + 1] = s01
+    phi, P, even = dual.phi, factors.shape[0], dual.even
+    _second_moments(dual, f, weights)
+    _weighted(weights[1], phi, even, P, rows)
+    _products(rows, phi, even, P, 0, even, factors)
+    _weighted(weights[0], phi, 0, P, rows)
+    _products(rows, phi, 0, even, 0, even, factors)
+    _products(rows, phi, even, P, even, P, factors)
     if stiff:
         for i in range(P):
             for j in range(i + 1):
                 factors[i, j] += penalty[i, j]
     _eliminate(factors, dual.gamma)
+
+
+@_inlined
+def _second_moments(dual, f, weights):  # type: ignore[no-untyped-def]
+    """Write g, g mu and g (mu^2 + v), at +c and -c together, and the first less the second."""
+    h, d = f.shape[1] // 2, dual.across
+    scale = np.sqrt(0.5 * d)
+    for n in range(h):
+        g, hot, other, cold = f[0, n], f[0, h + n], f[1, n], f[1, h + n]
+        gap, opening = hot / ((WALL - 1.0) * hot + 1.0), cold / ((WALL - 1.0) * cold + 1.0)
+        shift, push = scale * (hot - 1.0), scale * (cold - 1.0)
+        barrier = dual.trace[n] * (2.0 / d)
+        one = g * (shift * shift + hot * hot) + barrier * gap * gap
+        two = other * (push * push + cold * cold) + barrier * opening * opening
+        weights[0, 0, n], weights[1, 0, n] = g + other, g - other
+        weights[0, 1, n], weights[1, 1, n] = g * shift + other * push, g * shift - other * push
+        weights[0, 2, n], weights[1, 2, n] = one + two, one - two
+
+
+@_inlined
+def _weighted(weights, phi, first, last, rows):  # type: ignore[no-untyped-def]
+    """Write what functions, first <= k < last, are to be multiplied with at the nodes."""
+    h = weights.shape[1]
+    for k in range(first, last):
+        for n in range(h):
+            rows[k, n] = weights[0, n] * phi[k, n] + weights[1, n] * phi[k, h + n]
+        for n in range(h):
+            rows[k, h + n] = weights[1, n] * phi[k, n] + weights[2, n] * phi[k, h + n]
+
+
+@_inlined
+def _products(rows, phi, first, last, begin, end, out):  # type: ignore[no-untyped-def]
+    """Write rows_i . phi_j, first <= i < last, begin <= j < end, where j <= i.
+
+    Four sums at a time, which read each row half as often; a row without neighbour is its own.
+    """
+    for i in range(first, last, 2):
+        k = min(i + 1, last - 1)
+        for j in range(begin, min(end, i + 1), 2):
+            m = min(j + 1, end - 1)
+            s00, s01, s10, s11 = 0.0, 0.0, 0.0, 0.0
+            for n in range(phi.shape[1]):
+                a, b, c, d = rows[i, n], rows[k, n], phi[j, n], phi[m, n]
+                s00 += a * c
+                s01 += a * d
+                s10 += b * c
+                s11 += b * d
+            out[i, j], out[i, m], out[k, j], out[k, m] = s00, s01, s10, s11
 
 
 @_compiled
@@ -786,16 +814,28 @@ def _conductance(U, frame, slot, j, gas, scale, out):  # type: ignore[no-untyped
         out[k] = 0.5 * scale * N * N * flow
 
 
-@_compiled
+@_inlined
 def _layer(weights, bias, x, bends, out):  # type: ignore[no-untyped-def]
-    for i in range(out.size):
-        total = bias[i]
-        for j in range(x.size):
-            total += weights[i, j] * x[j]
-        out[i] = total
-    if bends:
-        for i in range(out.size):
-            out[i] = 1.0 - 2.0 / (_exp(2.0 * out[i]) + 1.0)
+    """Write a layer of a block of cells, x (n, cells), four inputs at a time."""
+    cells, n = out.shape[1], x.shape[0]
+    for i in range(out.shape[0]):
+        for c in range(cells):
+            out[i, c] = bias[i]
+        j = 0
+        while j + 4 <= n:
+            w0, w1, w2, w3 = weights[i, j], weights[i, j + 1], weights[i, j + 2], weights[i, j + 3]
+            for c in range(cells):
+                one = w0 * x[j, c] + w1 * x[j + 1, c]
+                out[i, c] += one + w2 * x[j + 2, c] + w3 * x[j + 3, c]
+            j += 4
+        while j < n:
+            w0 = weights[i, j]
+            for c in range(cells):
+                out[i, c] += w0 * x[j, c]
+            j += 1
+        if bends:
+            for c in range(cells):
+                out[i, c] = 1.0 - 2.0 / (_exp(2.0 * out[i, c]) + 1.0)
 
 
 @_compiled
@@ -803,29 +843,36 @@ def _produce(space, network, order):  # type: ignore[no-untyped-def]
     """Write A of the moments the cells have."""
     N, K = space.m.shape
     width, entries = network.first[1].size, network.constant.size
-    x, y, z = np.empty(K), np.empty(width), np.empty(width)
-    out, total, L = np.empty(entries), np.empty(entries), np.zeros((K, K))
-    for cell in range(N):
-        total[:] = network.constant
+    x, y, z = np.empty((K, BLOCK)), np.empty((width, BLOCK)), np.empty((width, BLOCK))
+    out, L = np.empty((2, entries, BLOCK)), np.zeros((K, K))
+    for begin in range(0, N, BLOCK):
+        count = min(BLOCK, N - begin)
         for side in range(2):
             for k in range(K):
-                x[k] = space.m[cell, k] * (network.parity[k] if side == 1 else 1.0)
+                sign = network.parity[k] if side == 1 else 1.0
+                for c in range(BLOCK):
+                    x[k, c] = sign * space.m[min(begin + c, N - 1), k]
             _layer(network.first[0], network.first[1], x, True, y)
             _layer(network.second[0], network.second[1], y, True, z)
-            _layer(network.last[0], network.last[1], z, False, out)
+            _layer(network.last[0], network.last[1], z, False, out[side])
+        for c in range(count):
             for n in range(entries):
-                total[n] += 0.5 * out[n]
-        for n in range(entries):
-            L[network.places[0, n], network.places[1, n]] = total[n]
-        A = space.production[cell]
-        for i in range(order.size):
-            for j in range(i + 1):
-                p, q, product = order[i] - 3, order[j] - 3, 0.0
-                if p >= 0 and q >= 0:
-                    for k in range(min(p, q) + 1):
-                        product += L[p, k] * L[q, k]
-                A[i, j] = product
-                A[j, i] = product
+                both = out[0, n, c] + out[1, n, c]
+                L[network.places[0, n], network.places[1, n]] = network.constant[n] + 0.5 * both
+            _square(L, order, space.production[begin + c])
+
+
+@_inlined
+def _square(L, order, A):  # type: ignore[no-untyped-def]
+    """Write L L^T, L (K, K) lower triangular, with rows and columns as in `order`."""
+    for i in range(order.size):
+        for j in range(i + 1):
+            p, q, product = order[i] - 3, order[j] - 3, 0.0
+            if p >= 0 and q >= 0:
+                for k in range(min(p, q) + 1):
+                    product += L[p, k] * L[q, k]
+            A[i, j] = product
+            A[j, i] = product
 
 
 @_compiled

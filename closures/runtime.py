@@ -292,11 +292,12 @@ def _newton_step(factors, residual, step):  # type: ignore[no-untyped-def]
         for k in range(i):
             d -= factors[i, k] * step[k]
         step[i] = d
-    for i in range(P - 1, -1, -1):
-        d = step[i] * factors[i, i]
-        for k in range(i + 1, P):
-            d -= factors[k, i] * step[k]
-        step[i] = d
+    for i in range(P):
+        step[i] *= factors[i, i]
+    for i in range(P - 1, 0, -1):
+        # Sums that need not wait for each other, of factors that are neighbours.
+        for k in range(i):
+            step[k] -= factors[i, k] * step[i]
 
 
 @_compiled
