@@ -34,6 +34,9 @@ from typing import Any
 import numpy as np
 
 PROGRAM = "from {}.cli import main; raise SystemExit(main())"
+QUICK = "from closures import distil; distil.STEPS, distil.CASES, distil.END = 1, 1, 0.001; "
+"""Makes the last part of a training, which is as long as a real one's, short."""
+
 PHYSICS = ["cells=12", "time.end=0.01", "time.snapshots=3"]
 LEAST_FILE = 2048
 """Bytes that a file may have on the disk that is full."""
@@ -53,7 +56,8 @@ class Case:
     def line(self, folder: Path) -> list[str]:
         """The command line that writes to `folder`."""
         place = "hydra.sweep.dir" if "--multirun" in self.arguments else "hydra.run.dir"
-        program = [sys.executable, "-c", PROGRAM.format(self.program)]
+        quick = QUICK * (self.program == "closures")
+        program = [sys.executable, "-c", quick + PROGRAM.format(self.program)]
         return [*program, *self.arguments, f"{place}={folder}"]
 
 
@@ -61,10 +65,10 @@ def cases(folder: Path) -> dict[str, Case]:
     """The long commands, small; those that train learn from a data set in `folder`."""
     data = f"train.data={folder / 'data/dataset.zarr'}"
     held = f"train.validation={folder / 'held/dataset.zarr'}"
-    few = ("train.steps=6", "train.updates=2", "train.samples=400", "train.trajectories=2")
+    few = ("train.steps=6", "train.updates=2", "train.samples=1000", "train.trajectories=2")
     demo = ("dataset.trajectories=8", "compare.closures=[euler]", "compare.families=[wave]")
     learn = ("learn.rounds=1", "learn.first=5", "learn.labels=2", "learn.draws=6", "learn.climbs=0")
-    learning = ("learn.members=2", "learn.cells=8", "learn.steps=4", "learn.samples=400")
+    learning = ("learn.members=2", "learn.cells=8", "learn.steps=4", "learn.samples=1000")
     compare = ("compare.closures=[euler,entropy-6]", "compare.families=[wave,mix]")
     solved = ("0/solution.zarr", "1/solution.zarr", "2/solution.zarr")
     return {
@@ -216,7 +220,8 @@ class Trial:
         """Start it twice; one may be refused."""
         both = [start(self.case.line(folder)) for _ in range(2)]
         ends = [(process.communicate()[1], process.returncode) for process in both]
-        if 0 not in (status for _, status in ends):
+        several = "--multirun" in self.case.arguments  # either may be refused some jobs
+        if not several and 0 not in (status for _, status in ends):
             return f"none succeeded: {ends}"
         for error, status in ends:
             if status and (status != 2 or "by another process" not in error):

@@ -152,7 +152,7 @@ def finished(config: Configuration, folder: Path) -> Outcome | None:
         return None
     try:
         outcome = Outcome.from_record(read_json(folder / RECORD))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, OverflowError):
         return None
     same = outcome.fingerprint == fingerprint(config)
     return outcome if same and outcome.status == DONE else None
