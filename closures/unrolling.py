@@ -40,8 +40,12 @@ Array = NDArray[np.float64]
 STARTS = (0.0, 0.3, 0.5)
 """Where windows begin, as fractions of the time of a trajectory."""
 
-NODES = 24
-"""Of the half-range quadrature: fewer than a solution has, as a gradient needs fewer digits."""
+NODES, OVERDRAW = 24, 1.4
+"""Of the discretisation, see `closures.finite_volume.Scheme`: a gradient needs fewer digits than a
+solution has."""
+
+REACH = {1: 4.0, 2: 2.0, 3: 2.0}
+"""Likewise, by dimension: steps as long as leave errors in time below those of closures."""
 
 NOISE = 1e-4
 """A relative error below which a trajectory is taken to be right."""
@@ -112,7 +116,7 @@ def collect_windows(
         time,
         frequency(CollisionConfig.from_mapping(recipe["collision"])),
         recipe["boundary"] or "periodic",
-        Scheme(**recipe["scheme"], nodes=NODES),
+        Scheme(**recipe["scheme"], nodes=NODES, reach=REACH[data.dim], overdraw=OVERDRAW),
     )
 
 
