@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from typing import Any, ClassVar, Self, get_type_hints
 
 from kinetic.errors import InvalidInput, check_choice, nearest
@@ -96,11 +97,16 @@ def optional(check_one: Check) -> Check:
     return check
 
 
-def _checks(kind: type[Options]) -> dict[str, Check]:
+def _checks(kind: Any) -> dict[str, Check]:
     """Return the check of every field: the one it is annotated with, or that of a nested group."""
+    return _read_checks(kind)
+
+
+@cache
+def _read_checks(kind: Any) -> dict[str, Check]:
+    """Return what `_checks` does; kept, as it takes long to read annotations."""
     hints = get_type_hints(kind, include_extras=True)
-    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
-    return {field.name: _check_of(hints[field.name]) for field in fields}
+    return {field.name: _check_of(hints[field.name]) for field in dataclasses.fields(kind)}
 
 
 def _check_of(hint: Any) -> Check:

@@ -9,6 +9,7 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ COORDINATES = {
 POSITIVE = ("density", "temperature", "knudsen")
 
 
+@cache
 def package_version() -> str:
     """Return the version of the installed distribution, or "unknown" in a bare checkout."""
     try:
