@@ -122,15 +122,17 @@ def contents(folder: Path, results: tuple[str, ...]) -> dict[str, str]:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in files:
             if file.is_file():
-                found[str(file.relative_to(folder))] = hashlib.sha256(stripped(file)).hexdigest()
+                content = stripped(file, folder)
+                found[str(file.relative_to(folder))] = hashlib.sha256(content).hexdigest()
     return found
 
 
-def stripped(file: Path) -> bytes:
+def stripped(file: Path, folder: Path) -> bytes:
     """Return the content of a file without wall times, and without where it lies."""
     content = file.read_bytes()
     if file.suffix != ".json":
         return content
+    content = content.replace(str(folder).encode(), b"FOLDER")
     return json.dumps(_without_times(json.loads(content)), sort_keys=True).encode()
 
 
@@ -200,7 +202,8 @@ class Trial:
         _, error = process.communicate()
         if process.returncode == 0:
             return ""  # it was done before
-        if process.returncode != 130 or "Traceback" in error:
+        # The second is what a shell calls 130 too: it was done, and Python was about to end.
+        if process.returncode not in (130, -signal.SIGINT) or "Traceback" in error:
             return f"status {process.returncode}: {error[-2000:]}"
         return ", ".join(half_written(folder))
 

@@ -19,7 +19,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kinetic.commandline import DONE, INTERRUPTED, INVALID, Command, Configuration, Program
+from kinetic.commandline import (
+    DONE,
+    INTERRUPTED,
+    INVALID,
+    Command,
+    Configuration,
+    Program,
+    abandon_output,
+    telling,
+)
 from kinetic.errors import InvalidInput
 from kinetic.refusals import dotted_keys, explain, explain_option, refuse_lists
 from kinetic.resources import config_dir
@@ -47,8 +56,9 @@ def run_program(
     try:
         command = program.select(arguments)
         if isinstance(command, str):
-            print(command)
-            return DONE
+            with telling(label) as status:
+                print(command, flush=True)
+            return status[0]
         label = f"{program.name} {command.name}"
         overrides = quote_paths(rewrite(list(arguments[1:])))
         return _run_hydra(label, command, overrides, tracebacks)
@@ -68,7 +78,7 @@ def run_program(
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has left, as `head` does; nothing more can be written to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_output()
         return DONE
 
 

@@ -6,7 +6,10 @@ are immediate.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,29 @@ from kinetic.errors import InvalidInput, nearest
 DONE, FAILED, INVALID, NON_PHYSICAL, INTERRUPTED = 0, 1, 2, 3, 130
 
 Configuration = dict[str, Any]
+
+
+@contextmanager
+def telling(label: str) -> Iterator[list[int]]:
+    """Print to standard output in the body; the list ends with the exit status.
+
+    Where it cannot be written, as on a full disk, that is told in one line.
+    """
+    status = [DONE]
+    try:
+        yield status
+    except BrokenPipeError:  # the reader has left, as `head` does, which is no failure
+        abandon_output()
+    except OSError as failure:
+        abandon_output()
+        refusal = InvalidInput("standard output", "", f"cannot be written: {failure.strerror}")
+        print(f"{label}: error: {refusal}", file=sys.stderr, flush=True)
+        status[0] = INVALID
+
+
+def abandon_output() -> None:
+    """Let what is still to be written to standard output go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @dataclass(frozen=True)

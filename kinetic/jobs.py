@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import time
 import traceback
@@ -17,7 +18,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinetic.commandline import DONE, FAILED, INVALID, NON_PHYSICAL, Command, Configuration
+from kinetic.commandline import (
+    DONE,
+    FAILED,
+    INVALID,
+    NON_PHYSICAL,
+    Command,
+    Configuration,
+    telling,
+)
 from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.files import explain_storage, locked, read_json, remove_partials, write_json
 
@@ -62,12 +71,14 @@ class Outcome:
             raise TypeError("a record holds a status, a message and a fingerprint")
         return replace(outcome, seconds=float(outcome.seconds))
 
-    def print(self, label: str) -> None:
-        """Print the message, to standard error unless the run is done."""
-        if self.status == DONE:
-            print(f"{label}: {self.message} [{self.seconds:.1f} s]", flush=True)
-        else:
+    def print(self, label: str) -> int:
+        """Print the message, to standard error unless the run is done; return the exit status."""
+        if self.status != DONE:
             print(f"{label}: error: {self.message}", file=sys.stderr, flush=True)
+            return self.status
+        with telling(label) as status:
+            print(f"{label}: {self.message} [{self.seconds:.1f} s]", flush=True)
+        return status[0]
 
 
 def fingerprint(config: Mapping[str, Any]) -> str:
@@ -107,9 +118,11 @@ class Job:
         except InvalidInput as refusal:
             Outcome(INVALID, str(refusal), 0.0, "").print(self.label)
             return INVALID
+        if assists():
+            outcome = self._outcome(config)
+            return DONE if outcome.status == DONE else outcome.print(self.label)
         if self.resume and (earlier := finished(config, self.folder)):
-            earlier.print(f"{self.label}: done before")
-            return DONE
+            return earlier.print(f"{self.label}: done before")
         try:
             with locked(self.folder, FOLDER):
                 remove_partials(self.folder)
@@ -118,8 +131,7 @@ class Job:
         except (InvalidInput, OSError) as failure:  # of the directory itself
             status, message = self._ending(failure)
             outcome = Outcome(status, message, 0.0, "")
-        outcome.print(self.label)
-        return outcome.status
+        return outcome.print(self.label)
 
     def _outcome(self, config: Configuration) -> Outcome:
         """Run the command and return how it ended."""
@@ -141,6 +153,14 @@ class Job:
         if status == FAILED:
             return FAILED, f"{type(failure).__name__}: {failure}"
         return status, "; ".join([str(failure), *getattr(failure, "__notes__", [])])
+
+
+def assists() -> bool:
+    """Whether this process helps another one with its run, and so keeps no record of it.
+
+    So do all that `torchrun` starts but the first.
+    """
+    return "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0"
 
 
 def finished(config: Configuration, folder: Path) -> Outcome | None:
