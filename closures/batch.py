@@ -93,7 +93,7 @@ class Record:
             self.start.knudsen,
             configuration=task.configuration,
             solver_seconds=self.seconds,
-            dim=1,
+            dim=task.closure.dimension,
             momentum=U[..., 1],
             **fields,
         )

@@ -171,6 +171,7 @@ def test_solutions_conserve_and_a_uniform_gas_stays(dimension, name):
     still = InitialState(cell_centers(8), 0.1 * one, ((one, 0.3 * one, 0.8 * one),))
     (solution,) = solved(closure, [still])
     assert np.abs(fields(solution) - fields(solution, 0)).max() < 1e-12
+    assert np.abs(solution.temperature - 0.8).max() < 1e-12
 
 
 @pytest.mark.parametrize("dimension", DIMENSIONS)
