@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from closures import distributed
 from closures.checkpoint import Checkpoint, group, optimizer_tensors, restore_optimizer
 from kinetic.dataset import TrajectorySet
 from kinetic.progress import ProgressBar
@@ -49,7 +50,10 @@ class Stage(Protocol[M_contra]):
         ...
 
     def loss(self, learned: M_contra, step: int) -> Tensor:
-        """The loss of a step, which depends on the seed and the number of the step alone."""
+        """The loss of a step, which depends on the seed and the number of the step alone.
+
+        Of several processes (`closures.distributed`) each has that of its share of the samples.
+        """
         ...
 
     def validate(self, learned: M_contra) -> float:
@@ -83,6 +87,8 @@ class Run(Generic[M]):
 
     def learn(self, data: TrajectorySet, validation: TrajectorySet, bar: ProgressBar) -> None:
         """Go on until all stages are finished; end with the best of the last."""
+        # All have read the checkpoint before the first of them replaces it.
+        distributed.wait()
         for number, stage in enumerate(self.stages):
             if self._finished(stage):
                 continue
@@ -126,6 +132,7 @@ class Run(Generic[M]):
         loss = stage.loss(self.learned, step)
         self.optimizer.zero_grad()
         loss.backward()
+        distributed.average_gradients(self.learned.parameters())
         self.optimizer.step()
         return float(loss.detach())
 
@@ -143,6 +150,8 @@ class Run(Generic[M]):
         return {name: value.detach().clone() for name, value in self.learned.state_dict().items()}
 
     def _save(self) -> None:
+        if not distributed.leads():
+            return
         tensors = {f"learned.{name}": value for name, value in self._parameters().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
         optimizer = optimizer_tensors(self.optimizer)

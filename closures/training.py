@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from closures import distributed
 from closures.closure import MomentClosure
 from closures.collision_samples import (
     CollisionSamples,
@@ -145,8 +146,14 @@ def train(
     """
     if not isinstance(config, TrainConfig):
         config = TrainConfig.from_mapping(config)
-    folder = Path(folder)
-    data, validation = open_data(str(config.train.data), config.train.validation, folder)
+    with distributed.team():
+        return _train(config, Path(folder), progress and distributed.leads())
+
+
+def _train(config: TrainConfig, folder: Path, progress: bool) -> Trained:
+    check_shares(config.train)
+    with distributed.leader_first():
+        data, validation = open_data(str(config.train.data), config.train.validation, folder)
     key = _fingerprint(config, data, validation)
     gas = gas_of_data(data)
     config = replace(config, closure=config.closure.completed(gas.dimension))
@@ -155,19 +162,41 @@ def train(
     keep_freed_memory()
     with ProgressBar(progress, "training") as bar:
         run.learn(data, validation, bar)
+    if distributed.leads():
+        _write(config, learned, data, folder, run.histories)
+    return Trained(folder / "model", run.histories)
+
+
+def check_shares(options: TrainOptions) -> None:
+    """Refuse steps that do not part equally among the processes.
+
+    Raises:
+        InvalidInput: under ``train.batch`` or ``train.trajectories``.
+    """
+    distributed.check_share("train.batch", options.batch)
+    distributed.check_share("train.trajectories", options.trajectories)
+
+
+def _write(
+    config: TrainConfig,
+    learned: Learned,
+    data: TrajectorySet,
+    folder: Path,
+    histories: Mapping[str, History],
+) -> None:
+    """Write the model, with its fast path where it has one."""
     with torch.no_grad():
         closure = learned.requires_grad_(False).closure()
     manifest: dict[str, Any] = {
         "training": {"configuration": config.recipe(), "data": data.configuration},
-        "history": run.histories["moments"],
-        "rollout": run.histories["rollout"],
+        "history": histories["moments"],
+        "rollout": histories["rollout"],
     }
     start = None
     if isinstance(closure, MomentClosure):
         fast = distil(closure, data, config.train.seed)
         manifest["fast"], start = fast.measured, fast.network
     write_model(folder / "model", closure, manifest, start)
-    return Trained(folder / "model", run.histories)
 
 
 def _stages(options: TrainOptions, gas: Gas) -> tuple[Stage[Learned], ...]:
@@ -209,7 +238,7 @@ class Moments:
     def loss(self, learned: Learned, step: int) -> Tensor:
         rng = np.random.default_rng([self.options.seed, step])
         rows = torch.as_tensor(rng.integers(len(self.samples), size=self.options.batch))
-        return self.objective(learned.encoder, self.samples.take(rows))
+        return self.objective(learned.encoder, self.samples.take(distributed.share(rows)))
 
     def validate(self, learned: Learned) -> float:
         return float(self.objective(learned.encoder, self.held_out))
@@ -249,8 +278,8 @@ class Collisions:
 
     def loss(self, learned: Learned, step: int) -> Tensor:
         rng = np.random.default_rng([self.options.seed, step])
-        rows = rng.integers(len(self.samples), size=self.options.batch)
-        return self._error(learned, self.samples.take(torch.as_tensor(rows)))
+        rows = torch.as_tensor(rng.integers(len(self.samples), size=self.options.batch))
+        return self._error(learned, self.samples.take(distributed.share(rows)))
 
     def validate(self, learned: Learned) -> float:
         return float(self._error(learned, self.held_out))
@@ -305,7 +334,7 @@ class Rollout:
         start = int(rng.integers(len(self.windows.starts)))
         share = SHORTEST + (LONGEST - SHORTEST) * step / self.steps
         length = max(1, round(share * (len(self.windows.time) - 1)))
-        return _physical(learned, self.windows, rows, start, length)
+        return _physical(learned, self.windows, distributed.share(rows), start, length)
 
     def validate(self, learned: Learned) -> float:
         rows = torch.arange(len(self.held_out))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from closures import distributed
 from closures.learning_data import open_data
 from closures.library import ClosureConfig
 from closures.memory import keep_freed_memory
@@ -23,7 +24,7 @@ from closures.network.labels import read_samples
 from closures.network.objectives import FluxObjective, MomentObjective
 from closures.network.stages import SPEED_SAMPLES, Fit, Rollout, speeds_of
 from closures.stages import History, Run, Stage
-from closures.training import TrainOptions
+from closures.training import TrainOptions, check_shares
 from kinetic.dataset import TrajectorySet
 from kinetic.errors import InvalidInput
 from kinetic.options import Options
@@ -85,9 +86,15 @@ def train(
     """
     if not isinstance(config, NetworkTrainConfig):
         config = NetworkTrainConfig.from_mapping(config)
-    folder = Path(folder)
+    with distributed.team():
+        return _train(config, Path(folder), progress and distributed.leads())
+
+
+def _train(config: NetworkTrainConfig, folder: Path, progress: bool) -> TrainedNetwork:
     options = config.train
-    data, validation = open_data(str(options.data), options.validation, folder)
+    check_shares(options)
+    with distributed.leader_first():
+        data, validation = open_data(str(options.data), options.validation, folder)
     networks = Networks(config.architecture, options.seed)
     stages: tuple[Stage[Networks], ...] = (
         Fit("moments", 0, MomentObjective(networks, options.floor), options),
@@ -98,17 +105,28 @@ def train(
     keep_freed_memory()
     with ProgressBar(progress, "training") as bar:
         run.learn(data, validation, bar)
+    if distributed.leads():
+        _write(config, networks, data, folder, run.histories)
+    return TrainedNetwork(folder / "model", run.histories)
+
+
+def _write(
+    config: NetworkTrainConfig,
+    networks: Networks,
+    data: TrajectorySet,
+    folder: Path,
+    curves: Mapping[str, History],
+) -> None:
+    """Write the model."""
     networks.requires_grad_(False)
     samples = read_samples(data, config.architecture.fixed, SPEED_SAMPLES, 0)
     made = {"configuration": config.recipe(), "data": data.configuration}
-    curves = run.histories
     manifest = {
         "training": made | {"curves": {name: curves[name] for name in ("moments", "fluxes")}},
         "history": curves["fluxes"],
         "rollout": curves["rollout"],
     }
     write_network(folder / "model", networks, speeds_of(networks, samples), manifest)
-    return TrainedNetwork(folder / "model", curves)
 
 
 def _fingerprint(config: NetworkTrainConfig, *data: TrajectorySet) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from closures import distributed
 from closures.finite_volume import Failure
 from closures.network.closure import NetworkClosure, Networks
 from closures.network.labels import Samples, per_mass, read_samples
@@ -73,8 +74,8 @@ class Fit:
 
     def loss(self, learned: Networks, step: int) -> Tensor:
         rng = np.random.default_rng([self.options.seed, self.number, step])
-        rows = rng.integers(len(self.data), size=self.options.batch)
-        return self.objective(self.data.take(torch.as_tensor(rows)))
+        rows = torch.as_tensor(rng.integers(len(self.data), size=self.options.batch))
+        return self.objective(self.data.take(distributed.share(rows)))
 
     def validate(self, learned: Networks) -> float:
         return float(self.objective(self.held_out))
@@ -114,7 +115,7 @@ class Rollout:
         start = int(rng.integers(len(self.windows.starts)))
         share = SHORTEST + (LONGEST - SHORTEST) * step / self.steps
         length = max(1, round(share * (len(self.windows.time) - 1)))
-        return self._error(learned, self.windows, rows, start, length)
+        return self._error(learned, self.windows, distributed.share(rows), start, length)
 
     def validate(self, learned: Networks) -> float:
         rows, length = torch.arange(len(self.held_out)), len(self.held_out.time)

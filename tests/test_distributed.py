@@ -1,0 +1,86 @@
+"""Training in several processes of `torchrun`: the steps of one process, refusals, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from closures import distributed
+from closures.training import train
+from kinetic.dataset import generate
+
+SMALL = {"cells": 12, "velocity": {"points": 40}, "time": {"end": 0.02, "snapshots": 3}}
+OPTIONS = {"steps": 100, "batch": 16, "samples": 1000, "updates": 1, "trajectories": 2}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for name, seed in (("training", 0), ("validation", 500_000)):
+        content = {"families": ["wave"], "trajectories": 2, "seed": seed}
+        generate(SMALL | {"dataset": content}, folder / f"{name}.zarr", progress=False)
+    return folder
+
+
+def settings(data, **changed):
+    return {
+        "data": str(data / "training.zarr"),
+        "validation": str(data / "validation.zarr"),
+        **OPTIONS,
+        **changed,
+    }
+
+
+def launch(data, folder, **changed):
+    """`closures train` in two processes."""
+    options = [f"train.{key}={value}" for key, value in settings(data, **changed).items()]
+    bin_folder = Path(sys.executable).parent
+    start = [bin_folder / "torchrun", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    command = [bin_folder / "closures", "train", "closure.moments=3", f"hydra.run.dir={folder}"]
+    return subprocess.run(
+        [*map(str, start), *map(str, command), *options],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_two_processes_take_the_steps_of_one(data, tmp_path):
+    done = launch(data, tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    config = {"closure": {"name": "entropy", "moments": 3}, "train": settings(data)}
+    one = train(config, tmp_path / "one", progress=False)
+    two = json.loads((tmp_path / "two/model/model.json").read_text())
+    for stage in ("history", "rollout"):
+        name = {"history": "moments"}.get(stage, stage)
+        assert two[stage]["step"] == one.histories[name]["step"]
+        assert two[stage]["validation"] == pytest.approx(
+            one.histories[name]["validation"], rel=1e-6
+        )
+    paths = [tmp_path / name / "model/weights.safetensors" for name in ("one", "two")]
+    mine, theirs = (load_file(path) for path in paths)
+    assert mine.keys() == theirs.keys()
+    for name in mine:
+        assert torch.allclose(mine[name], theirs[name], rtol=1e-5, atol=1e-7)
+
+
+def test_a_step_that_does_not_part_equally_is_refused(data, tmp_path):
+    done = launch(data, tmp_path, batch=17)
+    assert done.returncode != 0
+    assert "train.batch=17: must be a multiple of 2" in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
+def test_one_process_has_all(data):
+    rows = torch.arange(5)
+    assert distributed.size() == 1
+    assert distributed.leads()
+    assert torch.equal(distributed.share(rows), rows)
