@@ -8,7 +8,7 @@ JSON, a Zarr store or safetensors, changed in its structure: other types, huge s
 missing keys. Then it is read, within a limit of memory and time. An outcome is
 
     same      what is read is what was written: the damage does not matter
-    refused   `InvalidInput`, one line that names the file
+    refused   `InvalidInput`, one line that names the file; or it is not used, and made again
     another   another content that is valid: nothing promises that this damage is seen
     DEFECT    any other exception, memory taken for what a file only claims, a hang
 
@@ -256,7 +256,7 @@ TARGETS = (
     Target("network", _network, lambda f: read_network(f / "model").networks.state_dict()),
     Target("checkpoint", _checkpoint, _resumed),
     Target("report", _comparison, _report),
-    Target("record", _record, lambda f: str(finished({"a": 1}, f))),
+    Target("record", _record, lambda f: finished({"a": 1}, f)),
     Target("labels", _labels, _read_labels),
     Target("round", _round, _read_round),
     Target("log", _log, lambda f: str(read_status(f))),
@@ -449,15 +449,19 @@ def outcome(target: Target, folder: Path, pristine: str) -> tuple[str, str]:
     """Read the files of a target; return the kind of the outcome and what is to be said."""
     try:
         with limits():
-            found = digest(target.read(folder))
+            value = target.read(folder)
+            found = digest(value)
     except InvalidInput as refusal:
         said = str(refusal)
-        bad = "allocate" in said or "Memory" in said or str(folder.parent) not in said
+        memory = isinstance(refusal.__cause__, MemoryError) or "allocate" in said
+        bad = memory or str(folder.parent) not in said
         return (DEFECT if bad else REFUSED), said
     except HangError:
         return DEFECT, f"not done after {SECONDS} s"
     except Exception:
         return DEFECT, traceback.format_exc()
+    if value is None:
+        return REFUSED, ""
     return (SAME if found == pristine else ANOTHER), ""
 
 

@@ -1,6 +1,6 @@
 """Solve random valid configurations: each must end in a finite solution or in one clear line.
 
-    python benchmarks/random_configurations.py [--configurations 1000] [--seed 0] [--limit 120]
+    python benchmarks/random_configurations.py [--configurations 1000] [--seed 0] [--limit 300]
 
 Every key of ``kinetic solve`` and ``closures solve`` that changes the solution is drawn from what
 it allows, mostly where gases are and sometimes at the ends of its range. The commands run in a
@@ -272,7 +272,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--configurations", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0, help="number of the first one")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=float, default=120.0, help="seconds of a case")
+    parser.add_argument("--limit", type=float, default=300.0, help="seconds of a case")
     parser.add_argument("--verbose", action="store_true", help="print every case")
     given = parser.parse_args(arguments)
     counts: dict[str, Counter[str]] = {}

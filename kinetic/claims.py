@@ -37,8 +37,9 @@ def check_store(path: Path) -> None:
         ValueError: it is no such group, or claims what is not allowed.
     """
     for folder, metadata in read_metadata(path):
-        if metadata.get("node_type") == "array":
-            _check_array(folder, metadata)
+        if (metadata.get("node_type"), metadata.get("zarr_format")) != ("array", 3):
+            raise ValueError(f"{folder.name} is no array of format 3")
+        _check_array(folder, metadata)
 
 
 def read_metadata(path: Path) -> list[tuple[Path, Mapping[str, Any]]]:

@@ -237,6 +237,8 @@ def _check(solution: xr.Dataset, path: str | os.PathLike[str], key: str) -> None
             raise InvalidInput(
                 key, path, f"{name} must have dimensions {allowed}, not {solution[name].dims}"
             )
+    if not {"time", "x"} <= set(solution.coords):
+        raise InvalidInput(key, path, "it must have the coordinates time and x")
     for name in (*REQUIRED, *solution.coords):
         values = solution[name].values
         if name in solution.coords and values.dtype.kind in "iu":

@@ -168,6 +168,7 @@ def open_dataset(path: Location, key: str = KEY) -> TrajectorySet:
     store = open_store(place, key)
     try:
         _check_layout(store)
+        _check_whole(place, store)
         if not store.attrs["complete"]:
             raise ValueError("it is incomplete; run the same `kinetic dataset` command again")
         numbers = sorted(finished(place))
@@ -373,6 +374,14 @@ def _check_storage(name: str, metadata: dict[str, Any], dim: int) -> None:
             raise ValueError(f"{name} has other chunks than a time each")
     if codecs != known or chunk != whole:
         raise ValueError(f"{name} has other chunks or codecs than {SCHEMA} {SCHEMA_VERSION}")
+
+
+def _check_whole(path: Place, store: Store) -> None:
+    """Compare the file of each array that is read whole with its size; one of zeros has none."""
+    for name in whole_arrays(_dimension(store)):
+        array, file = store[name], (name, "c", "0")
+        if path.exists(*file) and path.size(*file) != array.dtype.itemsize * array.shape[0]:
+            raise ValueError(f"{name} is truncated, or no file")
 
 
 def _check_chunks(path: Place, store: Store, number: int) -> None:
