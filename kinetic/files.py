@@ -28,6 +28,8 @@ STORAGE = (
 )
 #: Bytes of a JSON file that is read.
 MOST_JSON = 1 << 28
+#: Of a whole number in it, so that it can be made a float.
+MOST_DIGITS = 300
 LEFT = re.compile(r"\..+\.(\d+)\.(?:partial|old)")
 #: What a file system that knows no locks answers.
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
@@ -137,7 +139,7 @@ def read_file(path: Path, most: int) -> bytes:
 
 
 def read_json(path: Path, most: int = MOST_JSON) -> Any:
-    """Read strict JSON: UTF-8, without the numbers NaN and Infinity.
+    """Read strict JSON: UTF-8, without the numbers NaN and Infinity and those no float can hold.
 
     Raises:
         OSError: it cannot be read.
@@ -149,7 +151,7 @@ def read_json(path: Path, most: int = MOST_JSON) -> Any:
 def parse_json(text: bytes | str) -> Any:
     """Return the value of strict JSON; see `read_json`."""
     try:
-        return json.loads(text, parse_float=_finite, parse_constant=_constant)
+        return json.loads(text, parse_float=_finite, parse_int=_whole, parse_constant=_constant)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -157,6 +159,12 @@ def parse_json(text: bytes | str) -> Any:
 def _finite(digits: str) -> float:
     number = float(digits)
     return number if abs(number) < float("inf") else _constant(digits)
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"{digits[:20]}... has too many digits")
+    return int(digits)
 
 
 def _constant(name: str) -> NoReturn:

@@ -190,7 +190,18 @@ def test_a_directory_that_cannot_be_written_is_one_line(
 
 @pytest.mark.parametrize(
     "text",
-    ["[" * 100_000, '{"a":' * 100_000, "NaN", "-Infinity", "1e999", "9" * 5000, "{", b"\xff", ""],
+    [
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "NaN",
+        "-Infinity",
+        "1e999",
+        "9" * 5000,
+        "9" * 400,
+        "{",
+        b"\xff",
+        "",
+    ],
 )
 def test_json_is_strict(text: str | bytes) -> None:
     with pytest.raises(ValueError, match=r"\w"):
