@@ -8,8 +8,9 @@ dissipation; and the network of `closures.start`, if it was distilled); see `clo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -30,8 +31,10 @@ from closures.features import (
     unit_maxwellian,
 )
 from closures.gas import BGK_GAS, OPERATORS, Gas, check_gas
+from closures.grad import GradClosure
 from closures.learned import DUAL, REDUCED_DUAL
 from closures.maxent import MAXENT, maxent
+from closures.maxwell import MaxwellCollisions
 from closures.model_files import (
     MANIFEST,
     WEIGHTS,
@@ -227,14 +230,17 @@ SLOWER = {Gas(2, "boltzmann"): (1.0 / STRESS_RATE, 1.0 / HEAT_FLUX_RATE)}
 
 def _reduced(name: str, moments: int, gas: Gas) -> Closure:
     """A closure without learning, in more than one dimension."""
-    if name in MAXENT or (name == "hermite" and gas.collision != "bgk"):
-        allowed = f"there is none of {gas}; choose euler, navier_stokes or entropy"
+    if name in MAXENT:
+        allowed = f"there is none of {gas}; choose euler, navier_stokes, hermite or entropy"
         raise InvalidInput("closure", name, allowed)
     if name == "hermite":
         # At least of degree three, that of the heat flux, which the tails of f decide.
         extent, nodes = _interval(HermiteFeatures(max(1, max(degrees(moments)) - 2)))
         features = ReducedHermiteFeatures(gas.dimension, moments)
-        return ReducedClosure(name, gas.dimension, features, None, extent=extent, nodes=nodes)
+        make: Callable[..., ReducedClosure] = ReducedClosure
+        if gas.collision == "boltzmann":
+            make = partial(GradClosure, collisions=MaxwellCollisions.of(features))
+        return make(name, gas.dimension, features, None, extent=extent, nodes=nodes)
     none = ReducedHermiteFeatures(gas.dimension, 0)
     conducts = name == "navier_stokes"
     slower = SLOWER.get(gas, (1.0, 1.0))

@@ -247,7 +247,7 @@ def test_gases_without_closures_are_refused():
     with pytest.raises(InvalidInput, match="do not know it"):
         closures.solve(velocity={"dim": 2}, collision="shakhov")
     with pytest.raises(InvalidInput, match="there is none of"):
-        load("hermite", 5, gas=Gas(2, "boltzmann"))
+        load("maxent", 4, gas=Gas(2, "boltzmann"))
 
 
 def test_a_step_has_a_gradient():
