@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,11 @@ from closures.features import SplineFeatures
 from closures.learn.ensemble import Member, learned_of
 from closures.learn.store import LabelSet
 from closures.learned import BASIS
-from closures.library import write_model
-from closures.model_files import MANIFEST
+from closures.library import read_model, write_model
 from closures.samples import read_samples
 from closures.start import StartNetwork
 from kinetic.config import FAMILIES
+from kinetic.errors import InvalidInput
 
 SAMPLES = 20_000
 """Of the labels, to fit where the compiled solver starts."""
@@ -42,11 +41,12 @@ def keep_model(folder: Path, member: Member, labels: LabelSet) -> Path:
 
 
 def _is_there(folder: Path, made: Mapping[str, Any]) -> bool:
-    """Whether the directory holds the model of that round."""
-    if not (folder / MANIFEST).exists():
+    """Whether the directory holds the model of that round, and no damaged one."""
+    try:
+        training = getattr(read_model(folder), "manifest", {})["training"]
+        return all(training.get(name) == value for name, value in made.items())
+    except (InvalidInput, KeyError, AttributeError):
         return False
-    training = json.loads((folder / MANIFEST).read_text())["training"]
-    return all(training.get(name) == value for name, value in made.items())
 
 
 def _start(closure: MomentClosure, labels: LabelSet, seed: int) -> StartNetwork:

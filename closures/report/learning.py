@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from closures.learn.store import LabelStore
 from closures.report.html import render, write_page
 from closures.report.style import PALETTE, Drawing, blank, legend, settings
 from closures.report.tables import flat
+from kinetic.errors import InvalidInput
+from kinetic.files import read_json
 
 LOOKS = {"random": (PALETTE[1], "s", "drawn at random"), "indicator": (PALETTE[0], "o", "selected")}
 """Colour, marker and label of the two ways to choose what is labelled."""
@@ -81,7 +82,7 @@ def write_report(folder: Path) -> Path:
         figures = [draw(status.rows) for draw in (gases_figure, by_decade_figure) if status.rows]
         drawings = [(drawing, drawing.save(folder / "figures")) for drawing in figures]
     failures = LabelStore(folder / "labels").failures()
-    _, configuration = json.loads((folder / "configuration.json").read_text())
+    configuration = _configuration(folder / "configuration.json")
     page = render(
         "learning.html.j2",
         {},
@@ -94,6 +95,19 @@ def write_report(folder: Path) -> Path:
         viewer=None,
     )
     return write_page(folder / "report.html", page)
+
+
+def _configuration(file: Path) -> dict[str, Any]:
+    """The configuration that a run was begun with.
+
+    Raises:
+        InvalidInput: it is damaged.
+    """
+    try:
+        _, configuration = read_json(file)
+        return dict(configuration)
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidInput("hydra.run.dir", file, f"is damaged: {error}") from error
 
 
 def _facts(rows: Rows) -> dict[str, str]:
