@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import closures
 from kinetic.cli import main as kinetic_main
 from kinetic.output import read_solution
 from kinetic.resources import config_dir
@@ -93,3 +94,17 @@ def test_an_interrupted_command_ends_with_130(tmp_path: Path) -> None:
     assert "Traceback" not in process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert names(tmp_path / "run") <= {".hydra"}
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_single_hermite_moment_is_a_closure_too(dim: int) -> None:
+    solution = closures.solve(
+        problem="shock",
+        knudsen=0.1,
+        cells=8,
+        time={"end": 0.01, "snapshots": 2},
+        velocity={"dim": dim},
+        closure={"name": "hermite", "moments": 1},
+    )
+    assert solution.sizes["k"] == 1
+    assert float(abs(solution.density.mean("x").diff("time")).max()) < 1e-13
