@@ -13,12 +13,13 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from closures.closure import Closure
+from closures.closure import Closure, Distribution
 from closures.finite_volume import Failure, Scheme, State
+from closures.reduced import ReducedDecoded
 from closures.solvers import Marching, Solver, solver_of
 from kinetic.collisions import BGK
 from kinetic.errors import NonPhysicalState
-from kinetic.output import to_dataset
+from kinetic.output import to_dataset, velocity_coordinates
 from kinetic.velocity import VelocityGrid
 
 Array = NDArray[np.float64]
@@ -85,7 +86,7 @@ class Record:
         else:
             del fields["moments"]
         if task.velocity is not None:
-            coordinates["v"] = task.velocity.nodes
+            coordinates |= velocity_coordinates(task.velocity)
         solution = to_dataset(
             coordinates,
             U,
@@ -229,8 +230,9 @@ class Batch:
             "moments": self._W,
         }
         if task.velocity is not None:
-            v = torch.as_tensor(task.velocity.nodes).to(state.U).expand(len(state.U), -1)
-            values["distribution"] = self.solver.closure.distribution(state.frame, state.theta)(v)
+            f = self.solver.closure.distribution(state.frame, state.theta)
+            v = torch.as_tensor(task.velocity.nodes).to(state.U)
+            values["distribution"] = _stored(f, v.expand(len(state.U), -1), task.velocity.dim)
         cells = self.solver.cells
         for b, i in enumerate(self.active):
             record = self.records[i]
@@ -238,6 +240,13 @@ class Batch:
             for name, value in values.items():
                 own = value[b * cells : (b + 1) * cells].cpu().numpy().copy()
                 record.fields.setdefault(name, []).append(own)
+
+
+def _stored(f: Distribution, v: Tensor, dimension: int) -> Tensor:
+    """f_hat at the nodes v (M, n) of a velocity grid, as solutions hold it (`kinetic.output`)."""
+    if isinstance(f, ReducedDecoded) and dimension == 2:
+        return f.plane(v)
+    return f(v) if dimension == 1 else f(v).movedim(0, -1)
 
 
 def _rounded(time: float) -> float:

@@ -92,15 +92,35 @@ class ReducedDecoded:
 
     def __call__(self, v: Tensor) -> Tensor:
         """g and h at velocities v (M, n) along x: (2, M, n)."""
+        inside, c, s = self._exponents(v)
+        scale = self.frame.rho / self.frame.T.sqrt() / math.sqrt(2 * math.pi)
+        f = self.closure.weighted(-0.5 * c * c, s, self.frame.T) * scale[:, None]
+        return torch.where(inside, f, 0.0)
+
+    def plane(self, v: Tensor) -> Tensor:
+        """f_hat of D = 2 at the nodes v (M, n) of both axes, v_1 first: (M, n, n)."""
+        inside, c, s = self._exponents(v)
+        alpha, beta = s[..., None]
+        squared = (v * v / self.frame.T[:, None])[:, None]
+        gaussian = -0.5 * (c[..., None] ** 2 + squared)
+        across = (squared - 1.0) * math.sqrt(0.5)
+        if self.closure.dual is None:
+            f = torch.exp(gaussian) * (1.0 + alpha + beta * across)
+        else:
+            hottest = HOTTEST * math.sqrt(0.5)
+            f = torch.exp(gaussian + alpha + beta.clamp(max=hottest) * across)
+        scale = self.frame.rho / (2 * math.pi * self.frame.T)
+        return torch.where(inside[..., None], scale[:, None, None] * f, 0.0)
+
+    def _exponents(self, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Where v (M, n) is in the support of f_hat, c_1 there, and alpha and beta (2, M, n)."""
         L, closure = self.closure.extent, self.closure
         scaled = self.frame.scaled(v)
         # Far outside the exponential overflows, and zero times its derivative would be no number.
         c = scaled.clamp(-L, L)
         phi = reduced_invariants(c, closure.dimension)
         s = (phi * self.invariant[:, None, :]).sum(-1) + closure.features.evaluate(self.combined, c)
-        scale = self.frame.rho / self.frame.T.sqrt() / math.sqrt(2 * math.pi)
-        f = closure.weighted(-0.5 * c * c, s, self.frame.T) * scale[:, None]
-        return torch.where(scaled.abs() <= L, f, 0.0)
+        return scaled.abs() <= L, c, s
 
 
 @dataclass(frozen=True)

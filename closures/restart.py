@@ -74,6 +74,7 @@ def read_state(path: str, knudsen: float | None, closure: Closure) -> State | Mo
     if os.path.isdir(path):
         solution = read_solution(path, KEY)
         maker = _maker(solution)
+        _check_dimension(solution, closure)
         if maker is not None and _same(maker, _signature(closure)):
             return _last_moments(solution, path, knudsen)
         if maker is not None and "distribution" not in solution:
@@ -84,6 +85,15 @@ def read_state(path: str, knudsen: float | None, closure: Closure) -> State | Mo
     state = read_problem(path, knudsen)
     _check_physical(state.conserved(), path)
     return state
+
+
+def _check_dimension(solution: xr.Dataset, closure: Closure) -> None:
+    """Refuse a solution of another gas: its energy would be another temperature."""
+    velocity = configuration_of(solution).get("velocity")
+    found = velocity.get("dim") if isinstance(velocity, dict) else None
+    if found not in (None, closure.dimension):
+        allowed = f"the solution of {KEY} has velocity.dim={found}"
+        raise InvalidInput("velocity.dim", closure.dimension, allowed)
 
 
 def _maker(solution: xr.Dataset) -> dict[str, Any] | None:

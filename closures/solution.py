@@ -18,10 +18,12 @@ from closures.gas import Gas, check_gas, frequency
 from closures.hybrid.config import HybridConfig
 from closures.library import ClosureConfig, load
 from closures.memory import keep_freed_memory
+from closures.reduced import ReducedClosure
 from closures.restart import MomentState, read_state, sign
 from kinetic.collisions import BGK
 from kinetic.config import SchemeConfig, SolveConfig
 from kinetic.errors import InvalidInput, NonPhysicalState
+from kinetic.problem_file import SampledState
 from kinetic.problems import Array, InitialState, State, problem
 from kinetic.progress import ProgressBar
 from kinetic.velocity import VelocityGrid
@@ -81,7 +83,7 @@ def run(config: ClosureSolveConfig, progress: bool = False) -> xr.Dataset:
         raise InvalidInput("time.end", config.time.end, f"must be after the start, {state.time:g}")
     boundary = config.boundary or state.boundary
     config = replace(config, cells=len(state.x), boundary=boundary)
-    grid = _grid(config)
+    grid = _grid(config, closure)
     (result,) = run_batch(
         closure,
         [state],
@@ -99,14 +101,15 @@ def run(config: ClosureSolveConfig, progress: bool = False) -> xr.Dataset:
     return result
 
 
-def _grid(config: ClosureSolveConfig) -> VelocityGrid | None:
+def _grid(config: ClosureSolveConfig, closure: Closure) -> VelocityGrid | None:
     """Where f_hat is stored, if it is."""
     if not config.output.distribution:
         return None
-    if config.velocity.dim > 1:
-        allowed = "closures store f_hat with velocity.dim=1 only"
+    velocity = config.velocity
+    if velocity.dim == 2 and not isinstance(closure, ReducedClosure):
+        allowed = f"{closure.name} has no f_hat of (v1, v2), only its integrals over v2"
         raise InvalidInput("output.distribution", True, allowed)
-    return VelocityGrid(config.velocity.points, config.velocity.extent)
+    return VelocityGrid(velocity.points, velocity.extent, velocity.dim)
 
 
 def _initial_state(config: ClosureSolveConfig, closure: Closure) -> State | MomentState:
@@ -176,15 +179,21 @@ def initial_moments(closure: Closure, state: State | MomentState) -> tuple[Tenso
     v = frame.u[:, None] + width * closure.c
     if dimension == 1:
         f = torch.as_tensor(state.distribution(v.numpy()))
+    elif isinstance(state, InitialState):
+        f = torch.as_tensor(state.reduced(v.numpy(), dimension)).movedim(-1, 0)
     else:
-        f = torch.as_tensor(_reduced(state, v.numpy(), dimension)).movedim(-1, 0)
+        assert isinstance(state, SampledState)
+        f = _reduced(state, frame, closure.c.numpy())
     m = closure.encode(frame, v, f * width * (closure.c[1] - closure.c[0]))
     return U, frame.rho[:, None] * m
 
 
-def _reduced(state: State, v: Array, dimension: int) -> Array:
-    """(g, h) of an initial state, (cells, n, 2)."""
-    if not isinstance(state, InitialState):
-        allowed = "closures start from a distribution with velocity.dim=1 only"
-        raise InvalidInput("problem.path", "a solution", allowed)
-    return state.reduced(v, dimension)
+def _reduced(state: SampledState, frame: Frame, c: Array) -> Tensor:
+    """(g, h) of a state that is known on a velocity grid, at the nodes c: (2, cells, n)."""
+    # Imported here: only restarts need its interpolation.
+    from closures.reduced_samples import reduce, reduced_frame
+
+    parts = reduced_frame(reduce(state.f, state.v, state.dim), state.v, c, state.dim)
+    g, tau = (torch.as_tensor(part) for part in parts)
+    g = (frame.rho / frame.T.sqrt())[:, None] * g
+    return torch.stack((g, (state.dim - 1) * frame.T[:, None] * tau * g))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -126,6 +127,104 @@ def test_start_from_a_table(tmp_path):
     found = closures.solve(problem={"name": "file", "path": path}, time={"end": 0.01})
     assert np.allclose(found.density[0], [float(f"1.{j}") for j in range(10)])
     assert np.allclose(found.knudsen, [float(f"0.{j + 1}") for j in range(10)])
+
+
+#: Of two and three velocity dimensions.
+GASES = {
+    "plane": {"velocity": {"dim": 2, "points": 32, "extent": 7.5}, "collision": "boltzmann"},
+    "solid": {"velocity": {"dim": 3, "points": 41, "extent": 7.5}},
+}
+
+
+def conserved_by(f, v, dimension):
+    """U of distributions as solutions hold them."""
+    dv = v[1] - v[0]
+    if dimension == 2:
+        g, h = f.sum(-1) * dv, f @ v**2 * dv
+    else:
+        g, h = f[..., 0], f[..., 1]
+    return np.stack([(g @ v), (g @ v**2 + h.sum(-1)) / 2, g.sum(-1)]) * dv
+
+
+@pytest.mark.parametrize("of", GASES)
+@pytest.mark.parametrize("closure", ["euler", "hermite", "entropy"])
+def test_distributions_of_more_dimensions_are_written_and_read(tmp_path, of, closure):
+    gas = GASES[of] | {"cells": 16, "knudsen": 0.5, "output": {"distribution": True}}
+    dimension = gas["velocity"]["dim"]
+    times = {"time": {"end": 0.03, "snapshots": 2}}
+    whole = solve_kinetic(problem={"name": "mix", "seed": 3}, **gas, **times)
+    path = save(whole, tmp_path / "kinetic.zarr")
+    problem = {"problem": {"name": "file", "path": path}}
+    later = closures.solve(**problem, **gas, closure=closure, time={"end": 0.05, "snapshots": 2})
+    assert float(later.time[0]) == 0.03
+    assert np.abs(later.temperature[0] - whole.temperature[-1]).max() < 1e-12
+    assert np.abs(later.heat_flux[0] - whole.heat_flux[-1]).max() < {
+        "euler": 0.3,  # it carries none
+        "hermite": 2e-4,
+        "entropy": 1.5e-3,
+    }.get(closure)
+    assert later.distribution.dims == whole.distribution.dims
+    assert all(np.array_equal(later[name], whole[name]) for name in later.distribution.dims[2:])
+    # What is written has the moments of the solution, as far as this grid resolves splines.
+    found = conserved_by(later.distribution.values, later.v1.values, dimension)
+    given = np.stack([later.momentum, later.energy, later.density])
+    assert np.abs(found - given).max() < (4e-4 if closure == "entropy" else 1e-6)
+    # It is nearest to the f that it started from, the more so the more the closure holds.
+    apart = (later.distribution[0] - whole.distribution[-1]).values
+    error = np.linalg.norm(apart) / np.linalg.norm(whole.distribution[-1].values)
+    assert error < (0.1 if closure == "euler" else 0.05)
+    again = save(later, tmp_path / "closure.zarr")
+    if closure == "entropy":  # whose f_hat is positive
+        back = solve_kinetic(
+            problem={"name": "file", "path": again}, **gas, time={"end": 0.06, "snapshots": 2}
+        )
+        assert np.array_equal(back.distribution[0], later.distribution[-1])
+    other = closures.solve(
+        problem={"name": "file", "path": again},
+        closure={"name": "hermite", "moments": 3},
+        **gas,
+        time={"end": 0.06, "snapshots": 2},
+    )
+    assert np.abs(other.density[0] - later.density[-1]).max() < 2e-4
+
+
+@pytest.mark.parametrize("of", GASES)
+@pytest.mark.parametrize("closure", ["navier_stokes", "hermite", "entropy"])
+def test_more_dimensions_restart_from_tables_and_bit_for_bit(tmp_path, of, closure):
+    x = (np.arange(12) + 0.5) / 12
+    table = np.stack([x, 1 + 0.2 * np.sin(2 * np.pi * x), 0.1 + 0 * x, 1 + 0.1 * x], axis=1)
+    path = tmp_path / "gas.csv"
+    header = "x,density,velocity,temperature"
+    np.savetxt(path, table, delimiter=",", header=header, comments="")
+    gas = GASES[of] | {"closure": closure}
+    start = {"name": "file", "path": str(path)}
+    straight = closures.solve(problem=start, **gas, time={"end": 0.03, "snapshots": 4})
+    assert np.allclose(straight.temperature[0], table[:, 3], rtol=1e-14)
+    kept = save(straight.isel(time=slice(0, 2)), tmp_path / "solution.zarr")
+    start = {"name": "file", "path": kept}
+    rest = closures.solve(problem=start, **gas, time={"end": 0.03, "snapshots": 3})
+    for field in (*FIELDS, "heat_flux", *(["moments"] if "moments" in straight else [])):
+        assert np.array_equal(rest[field], straight[field][1:]), field
+
+
+def test_a_solution_of_other_dimensions_is_refused(tmp_path):
+    made = closures.solve(problem="mix", closure="euler", **SMALL, velocity={"dim": 2})
+    path = save(made, tmp_path / "solution.zarr")
+    with pytest.raises(InvalidInput, match=r"has velocity\.dim=2") as caught:
+        closures.solve(problem={"name": "file", "path": path}, closure="euler")
+    assert caught.value.key == "velocity.dim"
+    whole = solve_kinetic(problem="mix", **SMALL, output={"distribution": True})
+    path = save(whole, tmp_path / "kinetic.zarr")
+    with pytest.raises(InvalidInput, match=r"has velocity\.dim=1") as caught:
+        closures.solve(problem={"name": "file", "path": path}, velocity={"dim": 3})
+    assert caught.value.key == "velocity.dim"
+
+
+def test_a_closure_without_a_plane_distribution_stores_none(monkeypatch):
+    monkeypatch.setattr("closures.solution.load", lambda *_: SimpleNamespace(name="own"))
+    with pytest.raises(InvalidInput, match="own has no f_hat of") as caught:
+        closures.solve(problem="mix", velocity={"dim": 2}, output={"distribution": True}, **SMALL)
+    assert caught.value.key == "output.distribution"
 
 
 def restart(path, closure="entropy", **options):
