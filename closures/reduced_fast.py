@@ -310,7 +310,8 @@ class CompiledReduced(FiniteVolume):
         def one(b: int) -> tuple[Space, float, int, int, int]:
             space, problem = self._space(), self._problem()
             self._write(space, state, b)
-            reduced_runtime.decode(space, problem, self._dual, self._tables.order)
+            tables = self._tables
+            reduced_runtime.decode(space, problem, self._dual, tables.order, tables.collides)
             return space, 0.0, reduced_runtime.DONE, 0, 0
 
         ends = self._each(one)

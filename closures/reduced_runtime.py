@@ -59,6 +59,9 @@ SLOW = 0.2
 BLOCK = 64
 """Cells that go through the network of A together."""
 
+FIRST, SECOND = np.int64(0), np.int64(1)
+"""Numbers with a type: for each literal among its arguments a kernel is compiled anew."""
+
 HOTTEST, WALL, TRACE, STRAINED = 0.99, 0.95, 1e-7, 1.0
 """As in `closures.reduced`, `closures.reduced_dual` and `closures.finite_volume`."""
 
@@ -180,6 +183,27 @@ def _inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     return njit(nogil=True, error_model="numpy", fastmath=flags, forceinline=True)(function)
 
 
+def _called(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Like `_compiled`, but not in a file of its own, which no argument may be a function for."""
+    flags = {"contract", "reassoc", "nsz"}
+    return njit(nogil=True, error_model="numpy", fastmath=flags)(function)
+
+
+@_inlined
+def _clear(values):  # type: ignore[no-untyped-def]
+    """Set the numbers of a row to zero."""
+    for n in range(values.size):
+        values[n] = 0.0
+
+
+@_inlined
+def _copy(source, target):  # type: ignore[no-untyped-def]
+    """Copy a table, by loops: assignments of arrays take a second each to compile."""
+    for i in range(source.shape[0]):
+        for j in range(source.shape[1]):
+            target[i, j] = source[i, j]
+
+
 @_inlined
 def _combine(theta, first, last, phi, f, side):  # type: ignore[no-untyped-def]
     """Write sum_k theta_k phi_k, first <= k < last, into f[side], four terms at a time."""
@@ -204,8 +228,8 @@ def _density(theta, dual, f):  # type: ignore[no-untyped-def]
     """Write masses and 1/(1 - kappa) at +c and -c; return whether no kappa is at the wall."""
     h, d = f.shape[1] // 2, dual.across
     factor, outside = np.sqrt(2.0 / d), 0
-    _combine(theta, 0, dual.even, dual.phi, f, 0)
-    _combine(theta, dual.even, theta.size, dual.phi, f, 1)
+    _combine(theta, FIRST, dual.even, dual.phi, f, FIRST)
+    _combine(theta, dual.even, theta.size, dual.phi, f, SECOND)
     for n in range(h):
         e, o = f[0, n], f[1, n]
         p, q = f[0, h + n] * factor, f[1, h + n] * factor
@@ -237,8 +261,8 @@ def _averages(dual, f, sums, mean):  # type: ignore[no-untyped-def]
         minus = (cold - 1.0) * (f[1, n] * scale + r / (t * cold + 1.0))
         sums[0, n], sums[1, n] = f[0, n] + f[1, n], f[0, n] - f[1, n]
         sums[0, h + n], sums[1, h + n] = plus + minus, plus - minus
-    _project(sums, 0, 0, dual.even, dual.phi, mean)
-    _project(sums, 1, dual.even, P, dual.phi, mean)
+    _project(sums, FIRST, FIRST, dual.even, dual.phi, mean)
+    _project(sums, SECOND, dual.even, P, dual.phi, mean)
 
 
 @_inlined
@@ -289,9 +313,9 @@ def _factorise(dual, f, weights, rows, stiff, penalty, factors):  # type: ignore
     phi, P, even = dual.phi, factors.shape[0], dual.even
     _second_moments(dual, f, weights)
     _weighted(weights[1], phi, even, P, rows)
-    _products(rows, phi, even, P, 0, even, factors)
-    _weighted(weights[0], phi, 0, P, rows)
-    _products(rows, phi, 0, even, 0, even, factors)
+    _products(rows, phi, even, P, FIRST, even, factors)
+    _weighted(weights[0], phi, FIRST, P, rows)
+    _products(rows, phi, FIRST, even, FIRST, even, factors)
     _products(rows, phi, even, P, even, P, factors)
     if stiff:
         for i in range(P):
@@ -412,10 +436,13 @@ def _damped_steps(cell, theta, f, mean, factors, dual, stiff, problem):  # type:
     """`closures.dual.DualSolver` for one cell; return whether it converged."""
     mu, penalty, residual, _, step, sums, weights, rows = problem
     inside = _density(theta[cell], dual, f[cell])
-    start = 2.0 * dual.weights.sum()
+    start = 0.0
+    for n in range(dual.weights.size):
+        start += 2.0 * dual.weights[n]
     if not inside or not _value(cell, theta, dual, stiff, f, problem) <= start:
-        theta[cell] = 0.0
+        _clear(theta[cell])
         _density(theta[cell], dual, f[cell])
+    old = np.empty_like(step)
     for _ in range(dual.iterations):
         _averages(dual, f[cell], sums, mean[cell])
         size = _residual(cell, mu, theta, mean, dual.gamma, stiff, penalty, residual)
@@ -424,10 +451,13 @@ def _damped_steps(cell, theta, f, mean, factors, dual, stiff, problem):  # type:
         bound = _value(cell, theta, dual, stiff, f, problem)
         _factorise(dual, f[cell], weights, rows, stiff, penalty[cell], factors[cell])
         _newton_step(factors[cell], residual[cell], step)
-        slope, length = (residual[cell] * step).sum(), 1.0
-        old = theta[cell].copy()
+        slope, length = 0.0, 1.0
+        for k in range(step.size):
+            slope += residual[cell, k] * step[k]
+            old[k] = theta[cell, k]
         for _ in range(HALVINGS + 1):
-            theta[cell] = old + length * step
+            for k in range(step.size):
+                theta[cell, k] = old[k] + length * step[k]
             inside = _density(theta[cell], dual, f[cell])
             if inside:
                 value = _value(cell, theta, dual, stiff, f, problem)
@@ -527,7 +557,7 @@ def _strained(theta, order, dual, f, mean, holds, sums, status):  # type: ignore
             if order[k] >= 3:
                 largest = max(largest, abs(theta[cell, k]))
         if status[cell] == UNDECODED or not largest <= STRAINED:
-            theta[cell] = 0.0
+            _clear(theta[cell])
             _density(theta[cell], dual, f[cell])
             _averages(dual, f[cell], sums, mean[cell])
             status[cell], holds[cell], found = PENDING, False, True
@@ -548,7 +578,8 @@ def _decode(space, i, slot, plain, dissipated, dissipates, factors, order, dual,
     if stiff:
         _penalise(space.production, factors, problem.penalty)
     _ask(dissipated, order, problem.mu)
-    status[:] = PENDING
+    for cell in range(status.size):
+        status[cell] = PENDING
     _search(theta, f, mean, held, holds, dual, stiff, problem, status)
     if dissipates and _strained(theta, order, dual, f, mean, holds, problem.sums, status):
         for cell in range(theta.shape[0]):
@@ -565,15 +596,15 @@ def _decode(space, i, slot, plain, dissipated, dissipates, factors, order, dual,
 
 
 @_compiled
-def _resume(space, problem, dual, order):  # type: ignore[no-untyped-def]
+def _resume(space, problem, dual, order, collides):  # type: ignore[no-untyped-def]
     """Prepare slot 0 for its first step: what belongs to theta, and what it leaves of m."""
     theta, f, mean, residual = space.theta[0], space.f[0], space.mean, problem.residual
     _ask(space.m, order, problem.mu)
     for cell in range(space.m.shape[0]):
         _density(theta[cell], dual, f[cell])
         _averages(dual, f[cell], problem.sums, mean[cell])
-        _residual(cell, problem.mu, theta, mean, dual.gamma, False, problem.penalty, residual)
-    _settle(theta, order, False, problem, space.m, space.rest[0])
+        _residual(cell, problem.mu, theta, mean, dual.gamma, collides, problem.penalty, residual)
+    _settle(theta, order, collides, problem, space.m, space.rest[0])
 
 
 @_compiled
@@ -594,14 +625,20 @@ def _frames(space, slot, dimension):  # type: ignore[no-untyped-def]
 @_compiled
 def _update(space, slots, i, method, r):  # type: ignore[no-untyped-def]
     """Write U of sum_j alpha_j f_j + beta_j dt L(f_j) of stage i, r = dt/dx."""
-    U = space.U[slots[i]]
-    U[:] = 0.0
+    U, flux, slot = space.U, space.flux, slots[i]
+    for cell in range(U.shape[1]):
+        for k in range(3):
+            U[slot, cell, k] = 0.0
     for j in range(i):
-        a, b = method.alpha[i, j], method.beta[i, j] * r
+        a, b, held = method.alpha[i, j], method.beta[i, j] * r, slots[j]
         if a != 0.0:
-            U += a * space.U[slots[j]]
+            for cell in range(U.shape[1]):
+                for k in range(3):
+                    U[slot, cell, k] += a * U[held, cell, k]
         if b != 0.0:
-            U -= b * (space.flux[j, 1:] - space.flux[j, :-1])
+            for cell in range(U.shape[1]):
+                for k in range(3):
+                    U[slot, cell, k] -= b * (flux[j, cell + 1, k] - flux[j, cell, k])
 
 
 @_inlined
@@ -688,11 +725,11 @@ def _encode(space, slots, i, method, resting, tables, r, particles, place, flat)
     alpha, beta, q = method.alpha, method.beta, tables.xi.size
     J, slot, norm = powers.shape[1] // 8, slots[i], tables.norm
     for cell in range(m.shape[0]):
-        count = 0
+        count = FIRST
         for j in range(i):
             if alpha[i, j] != 0.0:
                 # The first two stages may have one U, and so one set of velocities.
-                begin = 0 if j == 1 and resting else count
+                begin = FIRST if j == 1 and resting else count
                 for n in range(count, begin + 2 * h):
                     g[n] = 0.0
                     e[n] = 0.0
@@ -770,7 +807,7 @@ def _dissipate(space, slot, gas, collides, scale, factors, x):  # type: ignore[n
         if j < N - 1 or gas.periodic:
             _conductance(U, frame, slot, j, gas, scale, h)
         else:
-            h[:] = 0.0
+            _clear(h)
         slow = 0.0 if collides else factors[0, j]
         for k in range(K):
             before, after = g[k] * lightness, h[k] * lightness
@@ -884,7 +921,8 @@ def _pieces(space, slot, tables, combined):  # type: ignore[no-untyped-def]
     for cell in range(space.m.shape[0]):
         for k in range(theta.size):
             theta[tables.order[k]] = space.theta[slot, cell, k]
-        combined[:] = 0.0
+        _clear(combined[0])
+        _clear(combined[1])
         for part in range(2):
             for k in range(theta.size - 3):
                 for b in range(combined.shape[1]):
@@ -945,7 +983,7 @@ def _exponential(t, d, T, values):  # type: ignore[no-untyped-def]
             values[1, c, n] = f * (d * T[c] * hot)
 
 
-@_inlined
+@_called
 def _faces(limiter, space, slot, i, method, gas, tables, r):  # type: ignore[no-untyped-def]
     """Write what crosses the faces of stage i: `FiniteVolume._faces`."""
     order, frame, pieces, xi, xi_weights, extent, d = (
@@ -1022,8 +1060,8 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
         combined, factors = np.empty((2, J + 3)), np.zeros((2, N))
         plain, dissipated = np.empty((N, K)), np.empty((N, K))
         base, damped, slots = 0, 0, np.empty(s, np.int64)
-        bad = _frames(space, 0, dimension)
-        _resume(space, problem, dual, tables.order)
+        bad = _frames(space, FIRST, dimension)
+        _resume(space, problem, dual, tables.order, tables.collides)
         while time < stop:
             slot = base % s
             fastest = 0.0
@@ -1038,17 +1076,18 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
                 _produce(space, network, tables.order)
             if method.beta[:, 0].any():
                 _pieces(space, slot, tables, combined)
-                _faces(limiter, space, slot, 0, method, gas, tables, r)
+                _faces(limiter, space, slot, FIRST, method, gas, tables, r)
             for i in range(1, s):
                 for j in range(i + 1):
                     slots[j] = (base + j) % s
                 slot, last = slots[i], slots[i - 1]
-                space.theta[slot] = space.theta[last]
-                space.f[slot] = space.f[last]
+                _copy(space.theta[last], space.theta[slot])
+                for cell in range(N):
+                    _copy(space.f[last, cell], space.f[slot, cell])
                 _update(space, slots, i, method, r)
                 bad = _frames(space, slot, dimension)
                 if bad >= 0:
-                    space.U[0] = space.U[slot]
+                    _copy(space.U[slot], space.U[0])
                     return time, NONPHYSICAL, bad, damped
                 if i > 1 or not resting:
                     _encode(space, slots, i, method, resting, tables, r, particles, place, flat)
@@ -1072,7 +1111,7 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
                 )
                 for cell in range(N):
                     if space.status[cell] == UNDECODED:
-                        space.U[0] = space.U[slot]
+                        _copy(space.U[slot], space.U[0])
                         return time, NO_DENSITY, cell, damped
                 if method.beta[:, i].any():
                     _pieces(space, slot, tables, combined)
@@ -1092,19 +1131,23 @@ MARCH: Mapping[str, Callable[..., tuple[float, int, int, int]]] = MappingProxyTy
 
 
 @_compiled
-def decode(space, problem, dual, order):  # type: ignore[no-untyped-def]
-    """Write theta of the moments in slot 0, found from equilibrium, and the status of cells."""
+def decode(space, problem, dual, order, collides):  # type: ignore[no-untyped-def]
+    """Write theta of the moments in slot 0, found from equilibrium, and the status of cells.
+
+    The penalty of collisions, if there are any, is taken as it is, zero at the start.
+    """
     theta, f, mean, factors = space.theta[0], space.f[0], space.mean, space.factors[0]
+    holds, status = space.holds[0], space.status
     _ask(space.m, order, problem.mu)
-    theta[:] = 0.0
     for cell in range(space.m.shape[0]):
         # All cells begin with one Hessian.
+        _clear(theta[cell])
         _density(theta[cell], dual, f[cell])
         _averages(dual, f[cell], problem.sums, mean[cell])
         if cell == 0:
-            _factorise(
-                dual, f[0], problem.weights, problem.rows, False, problem.penalty[0], factors[0]
-            )
-        factors[cell] = factors[0]
-    space.holds[0], space.status[:] = True, PENDING
-    _search(theta, f, mean, factors, space.holds[0], dual, False, problem, space.status)
+            weights, rows, penalty = problem.weights, problem.rows, problem.penalty[0]
+            _factorise(dual, f[0], weights, rows, collides, penalty, factors[0])
+        else:
+            _copy(factors[0], factors[cell])
+        holds[cell], status[cell] = True, PENDING
+    _search(theta, f, mean, factors, holds, dual, collides, problem, status)
