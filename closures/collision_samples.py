@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from closures.reduced_features import ReducedSplineFeatures
 from closures.reduced_samples import reduce, reduced_averages
 from closures.samples import EXTENT, NODES
 from closures.splines import SplineBasis
@@ -72,7 +72,14 @@ def operator_of(data: TrajectorySet) -> BoltzmannOperator:
     return boltzmann_operator(len(v), float(-v[0]), data.configuration["collision"]["angles"])
 
 
-def linear_response(features: ReducedSplineFeatures, operator: BoltzmannOperator) -> Tensor:
+class Integrable(Protocol):
+    """What the linear response needs of `closures.reduced.ReducedFeatures`."""
+
+    def matrix(self, c: Tensor) -> Tensor: ...
+    def integrate(self, c: Tensor, g: Tensor) -> Tensor: ...
+
+
+def linear_response(features: Integrable, operator: BoltzmannOperator) -> Tensor:
     """A_kl = -d R_k/d theta_l at equilibrium, symmetric, of moments of D = 2: (K, K).
 
     By central differences of Q(M (1 + theta.w)), M the unit Maxwellian: exact, as Q is quadratic.
@@ -85,12 +92,24 @@ def linear_response(features: ReducedSplineFeatures, operator: BoltzmannOperator
     up, down = (np.moveaxis(M[..., None] * (1.0 + step * w), -1, 0) for step in (STEP, -STEP))
     Q = (operator(up) - operator(down)) / (2.0 * STEP)
     gh = reduce(np.repeat(M[None], len(Q), axis=0), v, 2)
-    A = -_sums(reduce(Q, v, 2), gh, v, features.basis, 2) @ features.table.detach()
+    A = -features.integrate(*in_frame(reduce(Q, v, 2), gh, v, 2)).detach()
     return 0.5 * (A + A.T)
 
 
 def _sums(q: Array, gh: Array, v: Array, basis: SplineBasis, dimension: int) -> Tensor:
     """Sums of the basis and of it times s over Q of reduced parts q (2, n, N), per rho^2."""
+    c, masses = in_frame(q, gh, v, dimension)
+    return torch.cat([basis.integrate(c, part) for part in masses], dim=1)
+
+
+def in_frame(q: Array, gh: Array, v: Array, dimension: int) -> tuple[Tensor, Tensor]:
+    """Velocities c (n, N') in the frame of a gas and masses of Q, its sum and that of s (2, n, N').
+
+    Args:
+        q: reduced parts of Q (2, n, N) at the nodes v.
+        gh: those of the gas.
+        v, dimension: of the velocities.
+    """
     dv, (g, h), d = v[1] - v[0], gh, dimension - 1
     rho = g.sum(1) * dv
     u = (g @ v) * dv / rho
@@ -101,7 +120,7 @@ def _sums(q: Array, gh: Array, v: Array, basis: SplineBasis, dimension: int) -> 
     along = torch.as_tensor(fine[0] * weight)
     across = torch.as_tensor(fine[1] * weight / T[:, None])
     s = (across - d * along) / math.sqrt(2 * d)
-    return torch.cat((basis.integrate(c, along), basis.integrate(c, s)), dim=1)
+    return c, torch.stack((along, s))
 
 
 def _interpolated(q: Array, v: Array) -> tuple[Array, Array]:

@@ -291,7 +291,7 @@ def _learned(folder: Path, moments: int | None, gas: Gas) -> Closure:
 
     network = kind_of(folder) == "network"
     closure = read_network(folder, moments) if network else read_model(folder, moments)
-    made_for = Gas() if network else gas_of(closure)
+    made_for = gas_of(closure)
     if made_for != gas:
         raise InvalidInput("closure", folder, f"is a model of {made_for}; the problem has {gas}")
     return closure

@@ -97,6 +97,15 @@ class OwnFluxes(Protocol):
         ...
 
 
+@runtime_checkable
+class OwnStress(Protocol):
+    """One that has a viscous stress, too."""
+
+    def stress(self, frame: Frame, m: Tensor, knudsen: Tensor) -> Tensor:
+        """sigma (M,), the pressure along x beyond rho T."""
+        ...
+
+
 # Random gases
 
 
@@ -271,6 +280,8 @@ def transported(
     frame = Frame.of(U, closure.dimension)
     if isinstance(closure, OwnFluxes):
         q, pressure = closure.heat(frame, m, eps), frame.rho * frame.T
+        if isinstance(closure, OwnStress):
+            pressure = pressure + closure.stress(frame, m, eps)
         F = frame.u[:, None] * U
         F = F + torch.stack((0.0 * q, pressure, pressure * frame.u + q), dim=1)
         W, G = closure.carried(frame, m, to)

@@ -351,7 +351,8 @@ def test_none_is_shipped(variant):
         {"speeds": {"largest": -1.0}},
         {"speeds": "fast"},
         {"schema_version": "99"},
-        {"dimension": 2},
+        {"dimension": 4},
+        {"collision": "shakhov"},
         {"history": {"step": ["a"]}},
     ],
 )

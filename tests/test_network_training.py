@@ -98,7 +98,7 @@ def test_training_through_the_solver_adjusts_the_fluxes_alone(folder: Path, tmp_
 
 def test_a_solution_that_breaks_down_counts_as_wholly_wrong(folder: Path) -> None:
     config = NetworkTrainConfig.from_mapping(settings(folder))
-    networks = Networks(config.architecture)
+    networks = Networks(config.architecture())
     stage = stages.Rollout(networks, config.train)
     data = open_dataset(folder / "training.zarr")
     stage.read(data, data)

@@ -11,10 +11,14 @@ equilibrium,
 
 a and b perceptrons, m_M the moments of M; h_eta is likewise eta(M) plus what a perceptron has more
 at m than at m_M.
+
+In more than one dimension f is its g and the average of s, see `closures.network.moments`; Phi is
+Gaussian across the flow, of temperature tau T, and g/M and tau are both of that form.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +34,9 @@ RANK = 32
 
 MAX_EXPONENT = 8.0
 """s ends here: it is bounded, and smooth where it is small."""
+
+MAX_WIDTH = 2.0
+"""Likewise the logarithm of tau."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,13 @@ class Decoder(nn.Module):
 
     scale: Tensor
 
-    def __init__(self, count: int, known: int, width: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, count: int, known: int, width: int, generator: torch.Generator, dimension: int = 1
+    ) -> None:
         super().__init__()
+        self.dimension = dimension
         self.register_buffer("scale", torch.ones(count, dtype=torch.float64))
-        self.of_velocity = Perceptron((1, width, width, RANK), generator)
+        self.of_velocity = Perceptron((1, width, width, RANK * min(dimension, 2)), generator)
         self.of_moments = Perceptron((count + known, width, width, RANK), generator)
         self.of_entropy = Perceptron((count + known, width, 1), generator)
 
@@ -62,10 +72,17 @@ class Decoder(nn.Module):
         return self._beyond(self.of_moments, state)
 
     def ratio(self, b: Tensor, c: Tensor) -> Tensor:
-        """Phi/M of coefficients (n, RANK) at nodes (n', ) or (n, n'): (n, n')."""
-        a = self.of_velocity(c[..., None])
+        """Phi/M of coefficients (n, RANK) at nodes (n', ) or (n, n'): (n, n').
+
+        With D > 1 (n, 2 n'): of g, and of the average of s.
+        """
+        a = torch.cat(self.of_velocity(c[..., None]).split(RANK, dim=-1), dim=-2)
         s = b @ a.T if c.dim() == 1 else torch.einsum("np,nvp->nv", b, a)
-        return torch.exp(MAX_EXPONENT * torch.tanh(s / MAX_EXPONENT))
+        if self.dimension == 1:
+            return _bounded(s, MAX_EXPONENT)
+        of_g, of_tau = s.chunk(2, dim=-1)
+        g, tau = _bounded(of_g, MAX_EXPONENT), _bounded(of_tau, MAX_WIDTH)
+        return torch.cat((g, math.sqrt(0.5 * (self.dimension - 1)) * g * (tau - 1.0)), dim=-1)
 
     def entropy(self, state: Encoded) -> Tensor:
         """h_eta - eta(M), (n,)."""
@@ -85,8 +102,25 @@ def loss(
 ) -> Tensor:
     """The loss of states with distributions f and Maxwellians M (n, n') at nodes c (n',)."""
     b = decoder.coefficients(state)
-    misfit = (f - M * decoder.ratio(b, c)).square().sum(1) * h
-    eta = (torch.special.xlogy(f, f) - torch.special.xlogy(M, M)).sum(1) * h
+    D = decoder.dimension
+    gaussian = M if D == 1 else M[:, : len(c)].repeat(1, 2)
+    misfit = (f - gaussian * decoder.ratio(b, c)).square().sum(1) * h
+    eta = (_entropy(f, D) - _entropy(M, D)).sum(1) * h
     of_entropy = LAMBDA * (eta - decoder.entropy(state)).square()
     weight = (f - M).square().sum(1) * h + floor
     return ((misfit + of_entropy) / weight).mean()
+
+
+def _bounded(s: Tensor, most: float) -> Tensor:
+    """exp(s) where s is small."""
+    return torch.exp(most * torch.tanh(s / most))
+
+
+def _entropy(f: Tensor, dimension: int) -> Tensor:
+    """f log f at the nodes, integrated across the flow up to a multiple of f: (n, n')."""
+    if dimension == 1:
+        return torch.special.xlogy(f, f)
+    (g, s), d = f.chunk(2, dim=1), dimension - 1
+    some = g > 0.0
+    tau = 1.0 + torch.where(some, s, 0.0) / torch.where(some, g, 1.0) * math.sqrt(2.0 / d)
+    return torch.special.xlogy(g, g) - 0.5 * d * torch.special.xlogy(g, tau)

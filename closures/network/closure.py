@@ -5,8 +5,10 @@
 
 F_0 and G_0 are fluxes of the Maxwellian, in closed form and by quadrature; F~ and G~ are networks
 (`closures.network.fluxes`). For BGK no network is needed for R = nu (W_M(U) - W), W_M the moments
-of the Maxwellian: that is exact in either frame, and -nu W in the Galilean one. Source: PNAS 116
-(2019) 21983. Everything is dimensionless, D = 1.
+of the Maxwellian: that is exact in either frame, and -nu W in the Galilean one. For Boltzmann's
+collisions of Maxwell molecules R = -rho^2 A(m) m, A = L L^T with L a network: nothing grows, and
+equilibrium stays. Source: PNAS 116 (2019) 21983. Everything is dimensionless; with D > 1 f is what
+`closures.network.moments` says, and only the Galilean frame is known.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from torch import Tensor, nn
 
 from closures.closure import Frame
 from closures.features import trapezoid
+from closures.gas import BGK_GAS, Gas
 from closures.network.autoencoder import Decoder, Encoded
 from closures.network.fluxes import FixedFluxes, GalileanFluxes
 from closures.network.moments import (
@@ -34,6 +37,7 @@ from closures.network.moments import (
     maxwellian_moments,
     relative,
 )
+from closures.production import Production
 
 if TYPE_CHECKING:
     from closures.finite_volume import Scheme
@@ -53,6 +57,7 @@ class Architecture:
         features: "learned" or "hermite".
         moments: K.
         encoder, decoder, flux: widths of the two hidden layers of w, of Phi and of F~ and G~.
+        gas: the gas that they are for.
     """
 
     frame: str = "galilean"
@@ -61,6 +66,7 @@ class Architecture:
     encoder: int = 32
     decoder: int = 64
     flux: int = 64
+    gas: Gas = BGK_GAS
 
     @property
     def fixed(self) -> bool:
@@ -74,18 +80,24 @@ class Networks(nn.Module):
     moments: HermiteMoments | LearnedMoments
     decoder: Decoder
     fluxes: GalileanFluxes | FixedFluxes
+    production: Production | None
 
     def __init__(self, kind: Architecture, seed: int = 0) -> None:
         super().__init__()
         self.kind = kind
-        draw = torch.Generator().manual_seed(seed)
+        draw, D = torch.Generator().manual_seed(seed), kind.gas.dimension
         if kind.features == "hermite":
-            self.moments = HermiteMoments(kind.moments)
+            self.moments = HermiteMoments(kind.moments, D)
         else:
-            self.moments = LearnedMoments(kind.moments, kind.encoder, draw)
-        self.decoder = Decoder(kind.moments, 2 if kind.fixed else 0, kind.decoder, draw)
-        flux_networks = FixedFluxes if kind.fixed else GalileanFluxes
-        self.fluxes = flux_networks(kind.moments, kind.flux, draw)
+            self.moments = LearnedMoments(kind.moments, kind.encoder, draw, D)
+        self.decoder = Decoder(kind.moments, 2 if kind.fixed else 0, kind.decoder, draw, D)
+        if kind.fixed:
+            self.fluxes = FixedFluxes(kind.moments, kind.flux, draw)
+        else:
+            self.fluxes = GalileanFluxes(kind.moments, kind.flux, draw, D)
+        # w has no parity, so A mixes all.
+        collides = kind.gas.collision == "boltzmann"
+        self.production = Production(torch.ones(kind.moments)) if collides else None
 
     def encoded(self, m: Tensor, shift: Tensor, width: Tensor, w: Tensor) -> Encoded:
         """Moments m of a gas that its frame sees at `shift` and `width`; w at the nodes (n, K)."""
@@ -108,11 +120,14 @@ class Decoded:
         return Decoded(self.closure, self.frame.take(rows), self.coefficients[rows])
 
     def __call__(self, v: Tensor) -> Tensor:
-        """f_hat at velocities v (M, n)."""
+        """f_hat at velocities v (M, n), or its g and h (2, M, n)."""
         c = self.frame.scaled(v)
         scale = self.frame.rho / self.frame.T.sqrt() / math.sqrt(2 * math.pi)
         seen = self.closure.seen(self.frame)
         ratio = self.closure.networks.decoder.ratio(self.coefficients, seen.scaled(v))
+        if d := self.closure.dimension - 1:
+            g, s = ratio.chunk(2, dim=1)
+            ratio = torch.stack((g, self.frame.T[:, None] * (d * g + math.sqrt(2.0 * d) * s)))
         inside = c.abs() <= self.closure.extent
         return torch.where(inside, scale[:, None] * torch.exp(-0.5 * c * c) * ratio, 0.0)
 
@@ -158,7 +173,7 @@ class NetworkClosure:
 
     @property
     def dimension(self) -> int:
-        return 1
+        return self.networks.kind.gas.dimension
 
     @property
     def moments(self) -> int:
@@ -200,6 +215,25 @@ class NetworkClosure:
         n = m - self.equilibrium(frame)
         return frame.rho * self.networks.fluxes.heat(m, n, frame.u, frame.T, knudsen)
 
+    def stress(self, frame: Frame, m: Tensor, knudsen: Tensor) -> Tensor:
+        """sigma (M,): the flux F~ of momentum, zero in one dimension."""
+        n = m - self.equilibrium(frame)
+        return frame.rho * self.networks.fluxes.stress(m, n, frame.T, knudsen)
+
+    def flux(self, frame: Frame, m: Tensor, knudsen: Tensor) -> Tensor:
+        """F~ = (0, sigma, u sigma + q), (M, 3)."""
+        q, sigma = self.heat(frame, m, knudsen), self.stress(frame, m, knudsen)
+        return torch.stack((torch.zeros_like(q), sigma, frame.u * sigma + q), dim=1)
+
+    def collide(self, m: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """new of (1 + a A)(1 + b A^2) new = m, A that of m, for a and b (M,)."""
+        assert self.networks.production is not None
+        A = self.networks.production(m)
+        one = torch.eye(self.moments, dtype=m.dtype, device=m.device)
+        a, b = a[:, None, None], b[:, None, None]
+        new = torch.linalg.solve(one + a * A, m[:, :, None])
+        return torch.linalg.solve(one + b * (A @ A), new)[:, :, 0]
+
     def carried(self, frame: Frame, m: Tensor, to: Frame) -> tuple[Tensor, Tensor]:
         """W of cells as the cells `to` see it, and its flux G_0 + G~, (M, K) each.
 
@@ -208,7 +242,7 @@ class NetworkClosure:
             to: the cells that are updated.
         """
         shift, width = relative(frame, self.seen(to))
-        A_0, B_0 = maxwellian_moments(self.w, shift, width)
+        A_0, B_0 = maxwellian_moments(self.w, shift, width, self.dimension)
         n = m - A_0 if self.networks.kind.fixed else m
         A, B = self.networks.fluxes.beyond(m, n, frame.u, frame.T, shift, width)
         W = A_0 + A
@@ -235,6 +269,9 @@ class NetworkClosure:
         return v, mass
 
     def encode(self, frame: Frame, v: Tensor, g: Tensor) -> Tensor:
-        """m = sum_n g_n w(c_n)/rho."""
+        """m = sum_n g_n w(c_n)/rho; with D > 1 also over s_n = (h_n/T - d g_n)/sqrt(2 d)."""
+        if d := self.dimension - 1:
+            s = (g[1] / frame.T[:, None] - d * g[0]) / math.sqrt(2.0 * d)
+            g = torch.cat((g[0], s), dim=1)
         w = self.networks.moments(self.seen(frame).scaled(v))
         return torch.einsum("mn,mnk->mk", g, w) / frame.rho[:, None]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from closures.gas import Gas, is_known
 from closures.library import MAX_MOMENTS, NETWORKS
 from closures.model_files import (
     MANIFEST,
@@ -54,7 +56,8 @@ def write_network(
     what = {
         "schema_version": SCHEMA_VERSION,
         "closure": "network",
-        "dimension": 1,
+        "dimension": kind.gas.dimension,
+        "collision": kind.gas.collision,
         "moments": kind.moments,
         "frame": kind.frame,
         "features": kind.features,
@@ -76,7 +79,8 @@ def read_network(folder: Path, moments: int | None = None) -> NetworkClosure:
         allowed = f"the model in {folder} has {count}; leave it out or give {count}"
         raise InvalidInput("closure.moments", moments, allowed)
     widths = (manifest["widths"][name] for name in WIDTHS)
-    networks = Networks(Architecture(manifest["frame"], manifest["features"], count, *widths))
+    kind = Architecture(manifest["frame"], manifest["features"], count, *widths)
+    networks = Networks(replace(kind, gas=gas_of(manifest)))
     networks.load_state_dict(_read_weights(folder, manifest, networks.state_dict()))
     closure = NetworkClosure(networks.requires_grad_(False), _speed(manifest), manifest)
     _check_functions(folder, closure)
@@ -84,7 +88,7 @@ def read_network(folder: Path, moments: int | None = None) -> NetworkClosure:
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    expected = {"schema_version": SCHEMA_VERSION, "closure": "network", "dimension": 1}
+    expected = {"schema_version": SCHEMA_VERSION, "closure": "network"}
     manifest = read_manifest(folder, expected)
     if not _architecture_allowed(manifest):
         raise refuse(folder, f"{MANIFEST} has no valid architecture")
@@ -93,7 +97,16 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def gas_of(manifest: Mapping[str, Any]) -> Gas:
+    """The gas of a model; those of before Boltzmann's collisions do not say theirs."""
+    return Gas(manifest.get("dimension", 0), manifest.get("collision", "bgk"))
+
+
 def _architecture_allowed(manifest: Mapping[str, Any]) -> bool:
+    gas = gas_of(manifest)
+    named = type(gas.dimension) is int and isinstance(gas.collision, str)
+    if not (named and is_known(gas)) or (gas.dimension > 1 and manifest.get("frame") == "fixed"):
+        return False
     widths = manifest.get("widths")
     if not isinstance(widths, dict):
         return False

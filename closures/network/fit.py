@@ -1,4 +1,4 @@
-"""Training of the closure of networks in the three stages of `closures.network.stages`.
+"""Training of the closure of networks in the stages of `closures.network.stages`.
 
 Each keeps its best on the validation data. Same data, configuration and seed: same bits, however
 often the run was interrupted.
@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from closures import distributed
-from closures.learning_data import open_data
+from closures.gas import BGK_GAS, Gas
+from closures.learning_data import gas_of_data, open_data
 from closures.library import ClosureConfig
 from closures.memory import keep_freed_memory
 from closures.network.closure import Architecture, Networks
+from closures.network.collisions import Collisions
 from closures.network.files import VARIANTS, write_network
 from closures.network.labels import read_samples
 from closures.network.objectives import FluxObjective, MomentObjective
@@ -45,11 +47,18 @@ class NetworkTrainConfig(Options):
             allowed = "must be one of " + ", ".join(VARIANTS)
             raise InvalidInput("closure", self.closure.name, allowed)
 
-    @property
-    def architecture(self) -> Architecture:
-        """What is trained."""
+    def architecture(self, gas: Gas = BGK_GAS) -> Architecture:
+        """What is trained for a gas.
+
+        Raises:
+            InvalidInput: the frame is the fixed one, and velocities have more than one dimension.
+        """
         frame, features = VARIANTS[self.closure.name]
-        return Architecture(frame, features, self.closure.completed(1).moments or 0)
+        if frame == "fixed" and gas.dimension > 1:
+            allowed = f"has velocity.dim=1; train.data is of {gas}"
+            raise InvalidInput("closure", self.closure.name, allowed)
+        count = self.closure.completed(gas.dimension).moments or 0
+        return Architecture(frame, features, count, gas=gas)
 
     def recipe(self) -> dict[str, Any]:
         """The configuration without the places of files, which change nothing."""
@@ -95,12 +104,14 @@ def _train(config: NetworkTrainConfig, folder: Path, progress: bool) -> TrainedN
     check_shares(options)
     with distributed.leader_first():
         data, validation = open_data(str(options.data), options.validation, folder)
-    networks = Networks(config.architecture, options.seed)
-    stages: tuple[Stage[Networks], ...] = (
+    networks = Networks(config.architecture(gas_of_data(data)), options.seed)
+    stages: list[Stage[Networks]] = [
         Fit("moments", 0, MomentObjective(networks, options.floor), options),
         Fit("fluxes", 1, FluxObjective(networks, options.floor), options),
         Rollout(networks, options),
-    )
+    ]
+    if networks.production is not None:
+        stages.insert(2, Collisions(networks, options))
     run = Run(networks, stages, folder, _fingerprint(config, data, validation))
     keep_freed_memory()
     with ProgressBar(progress, "training") as bar:
@@ -119,10 +130,11 @@ def _write(
 ) -> None:
     """Write the model."""
     networks.requires_grad_(False)
-    samples = read_samples(data, config.architecture.fixed, SPEED_SAMPLES, 0)
+    samples = read_samples(data, networks.kind.fixed, SPEED_SAMPLES, 0)
     made = {"configuration": config.recipe(), "data": data.configuration}
+    fitted = {name: curve for name, curve in curves.items() if name != "rollout"}
     manifest = {
-        "training": made | {"curves": {name: curves[name] for name in ("moments", "fluxes")}},
+        "training": made | {"curves": fitted},
         "history": curves["fluxes"],
         "rollout": curves["rollout"],
     }

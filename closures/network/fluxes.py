@@ -18,6 +18,10 @@ so that A is exactly m in the cell's own frame. In the fixed frame
     q/rho = r(m, u, T; eps).n,   A = n exactly,   B sqrt T = K_0(m, u, T) n,
 
 n = m - m_M(U), m_M of the Maxwellian. A is also what W becomes when the frame of a cell moves.
+
+With D > 1, in the Galilean frame alone, momentum has a flux too, the stress, and q counts |v|^2:
+
+    F~ = (0, sigma, u sigma + q),       sigma/(rho T) = <c_1'^2 delta g> = r_s(m; eps).m.
 """
 
 from __future__ import annotations
@@ -50,10 +54,20 @@ class _Networks(nn.Module):
         hidden = (width, width)
         self.of_heat = Perceptron((count + known + 1, *hidden, count), generator, GAIN)
         self.of_flux = Perceptron((count + known, *hidden, count * count), generator, GAIN)
+        self.of_stress: Perceptron | None = None
+
+    def stress(self, m: Tensor, n: Tensor, T: Tensor, knudsen: Tensor) -> Tensor:
+        """sigma/rho (M,) of moments m, n beyond equilibrium; none in one dimension."""
+        if self.of_stress is None:
+            return torch.zeros_like(T)
+        return T * self._scalar(self.of_stress, m, n, _decade(knudsen))
 
     def _heat(self, m: Tensor, n: Tensor, *context: Tensor) -> Tensor:
-        q: Tensor = (self.of_heat(self._inputs(m, *context)) * (n / self.scale)).sum(1)
-        return q
+        return self._scalar(self.of_heat, m, n, *context)
+
+    def _scalar(self, network: Perceptron, m: Tensor, n: Tensor, *context: Tensor) -> Tensor:
+        value: Tensor = (network(self._inputs(m, *context)) * (n / self.scale)).sum(1)
+        return value
 
     def _matrices(
         self, network: Perceptron, m: Tensor, n: Tensor, *context: Tensor
@@ -75,10 +89,14 @@ def _decade(knudsen: Tensor) -> Tensor:
 class GalileanFluxes(_Networks):
     """F~ and G~ that know of u and T only how they differ from those of the frame."""
 
-    def __init__(self, count: int, width: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, count: int, width: int, generator: torch.Generator, dimension: int = 1
+    ) -> None:
         super().__init__(count, 0, width, generator)
         sizes = (count + 2, width, width, CHANGES * count * count)
         self.of_change = Perceptron(sizes, generator, GAIN)
+        if dimension > 1:
+            self.of_stress = Perceptron((count + 1, width, width, count), generator, GAIN)
 
     def heat(self, m: Tensor, n: Tensor, u: Tensor, T: Tensor, knudsen: Tensor) -> Tensor:
         """q/rho (M,) of moments m, n beyond equilibrium."""

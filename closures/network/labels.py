@@ -8,6 +8,9 @@ ask for it. Labels are integrals over f with the Maxwellian's subtracted under t
     sqrt(T) B = int (v-u) w(c_j) (f-M) dv / rho,
 
 by the trapezoid rule; also sqrt(T) B in the gas's own frame, from which its change is learned.
+With D > 1 f is its g and the average of s (`closures.network.moments`), and there is the stress
+
+    sigma/rho = int (v_1-u)^2 (f-M) dv / rho.
 """
 
 from __future__ import annotations
@@ -19,10 +22,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from closures.features import trapezoid
-from closures.network.moments import EXTENT, NODES
+from closures.network.moments import EXTENT, NODES, seen_from
+from closures.reduced_samples import reduce, reduced_frame
 from closures.samples import local_frame
 from kinetic.dataset import Trajectory, TrajectorySet
 
@@ -37,7 +41,7 @@ class Samples:
     """n samples at nodes c (n',) a distance h apart.
 
     Attributes:
-        f: distributions per mass, (n, n').
+        f: distributions per mass, (n, n'), or (n, 2 n') with D > 1.
         u, T: velocity and temperature in the coordinates c, (n,); 0 and 1 in the Galilean frame.
         shift, width: (u-u_j)/sqrt(T_j) and sqrt(T/T_j) of a neighbour's frame, (n,); of the fixed
             frame u and sqrt T.
@@ -67,17 +71,20 @@ class Samples:
 
     @property
     def maxwellian(self) -> Tensor:
-        """M of the same mass, u and T at the nodes, (n, n')."""
+        """M of the same mass, u and T at the nodes, of the shape of f."""
         width = self.T.sqrt()[:, None]
         c = (self.c - self.u[:, None]) / width
-        return torch.exp(-0.5 * c * c) / (math.sqrt(2 * math.pi) * width)
+        M = torch.exp(-0.5 * c * c) / (math.sqrt(2 * math.pi) * width)
+        return nn.functional.pad(M, (0, self.f.shape[1] - len(self.c)))
 
 
 @dataclass(frozen=True)
 class Labels:
-    """q/rho (n,); sqrt(T) B in the gas's own frame, A and sqrt(T) B in a neighbour's, (n, K)."""
+    """q/rho and sigma/rho (n,); sqrt(T) B in the gas's own frame, A and sqrt(T) B in a neighbour's,
+    (n, K)."""
 
     heat: Tensor
+    stress: Tensor
     own: Tensor
     A: Tensor
     B: Tensor
@@ -87,18 +94,31 @@ class Labels:
         return Labels(*(value[rows] for value in vars(self).values()))
 
 
-def label(samples: Samples, w: Callable[[Tensor], Tensor], fixed: bool) -> Labels:
+def label(
+    samples: Samples, w: Callable[[Tensor], Tensor], fixed: bool, dimension: int = 1
+) -> Labels:
     """The labels of `samples` for the functions w."""
     excess = (samples.f - samples.maxwellian) * samples.h
     c = samples.c - samples.u[:, None]
-    heat = 0.5 * (excess * c**3).sum(1)
+    heat, stress = own_fluxes(excess, c, dimension)
     values = w(samples.c)
+    c = c.repeat(1, min(dimension, 2))
     own = (excess * c) @ values
     if fixed:
-        return Labels(heat, own, excess @ values, own)
+        return Labels(heat, stress, own, excess @ values, own)
     values = w(samples.shift[:, None] + samples.width[:, None] * samples.c)
+    excess = seen_from(excess, samples.width, dimension)
     A = torch.einsum("nv,nvk->nk", excess, values)
-    return Labels(heat, own, A, torch.einsum("nv,nvk->nk", excess * c, values))
+    return Labels(heat, stress, own, A, torch.einsum("nv,nvk->nk", excess * c, values))
+
+
+def own_fluxes(excess: Tensor, c: Tensor, dimension: int) -> tuple[Tensor, Tensor]:
+    """q/rho and sigma/rho (n,) of masses f - M at velocities c = v - u (n, n')."""
+    if dimension == 1:
+        return 0.5 * (excess * c**3).sum(1), torch.zeros_like(c[:, 0])
+    (g, s), d = excess.chunk(2, dim=1), dimension - 1
+    across = d * g + math.sqrt(2.0 * d) * s
+    return 0.5 * (g * c**3 + across * c).sum(1), (g * c**2).sum(1)
 
 
 def read_samples(data: TrajectorySet, fixed: bool, most: int, seed: int) -> Samples:
@@ -116,35 +136,47 @@ def read_samples(data: TrajectorySet, fixed: bool, most: int, seed: int) -> Samp
 
 def _sample(data: Trajectory, fixed: bool, count: int, rng: np.random.Generator) -> Samples:
     v = np.asarray(data.v)
-    times, cells, _ = data.distribution.shape
+    times, cells = data.distribution.shape[:2]
     rows = np.sort(rng.choice(times * cells, min(count, times * cells), replace=False))
     time, cell = rows // cells, rows % cells
     f = np.asarray(data.distribution[time, cell], np.float64)
-    _, u, T = _moments(f, v)
-    c, values = per_mass(f, v, fixed)
+    _, u, T = _moments(f, v, data.dim)
+    c, values = per_mass(f, v, fixed, data.dim)
     if fixed:
         own = (u, T, u, np.sqrt(T))
     else:
         offset = rng.integers(-NEIGHBOURS, NEIGHBOURS + 1, len(rows))
         near = np.asarray(data.distribution[time, (cell + offset) % cells], np.float64)
-        _, u_near, T_near = _moments(near, v)
+        _, u_near, T_near = _moments(near, v, data.dim)
         shift, width = (u - u_near) / np.sqrt(T_near), np.sqrt(T / T_near)
         own = (np.zeros_like(u), np.ones_like(T), shift, width)
     eps = np.asarray(data.knudsen, np.float64)[cell]
     return Samples(*map(torch.as_tensor, (c, values, *own, eps)))
 
 
-def per_mass(f: Array, v: Array, fixed: bool) -> tuple[Array, Array]:
-    """Nodes c (n',) and distributions per mass there (n, n'), of distributions f (n, v.size)."""
+def per_mass(f: Array, v: Array, fixed: bool, dimension: int = 1) -> tuple[Array, Array]:
+    """Nodes c (n',) and distributions per mass there, as `Samples` has them.
+
+    Args:
+        f: distributions (n, ...) as a data set of that dimension has them.
+        v: nodes of each axis.
+        fixed: in the fixed frame, D = 1 only.
+        dimension: D.
+    """
     if fixed:
-        return v, f / _moments(f, v)[0][:, None]
+        return v, f / _moments(f, v, dimension)[0][:, None]
     c = trapezoid(EXTENT, NODES)[0].numpy()
-    return c, local_frame(f, v, c)
+    if dimension == 1:
+        return c, local_frame(f, v, c)
+    g, tau = reduced_frame(reduce(f, v, dimension), v, c, dimension)
+    return c, np.concatenate((g, math.sqrt(0.5 * (dimension - 1)) * g * (tau - 1.0)), axis=1)
 
 
-def _moments(f: Array, v: Array) -> tuple[Array, Array, Array]:
-    """rho, u, T of distributions (n, v.size)."""
+def _moments(f: Array, v: Array, dimension: int) -> tuple[Array, Array, Array]:
+    """rho, u, T of distributions (n, ...)."""
     dv = v[1] - v[0]
-    rho = f.sum(1) * dv
-    u = (f @ v) * dv / rho
-    return rho, u, (f @ v**2) * dv / rho - u**2
+    g, *h = f[None] if dimension == 1 else reduce(f, v, dimension)
+    rho = g.sum(1) * dv
+    u = (g @ v) * dv / rho
+    square = g @ v**2 + sum(one.sum(1) for one in h)
+    return rho, u, (square * dv / rho - u**2) / dimension

@@ -4,12 +4,12 @@ The first stage is the end-to-end training of Han, Ma, Ma and E: to the loss of 
 (`closures.network.autoencoder`) come the errors of the fluxes in the gas's own frame, so that the
 moments are such that f and fluxes can be told from them,
 
-    loss + < [ 30 (dq/rho)^2 + |d B_0|^2 ] / [ |m - m_M|^2 + floor ] >.
+    loss + < [ 30 (dq/rho)^2 + 30 (dsigma/rho)^2 + |d B_0|^2 ] / [ |m - m_M|^2 + floor ] >.
 
 The loss of the second is
 
-    < [ (dq/rho)^2 + |d B_0|^2 + (|dA|^2 + |d(B-B_0)|^2)/(shift^2 + log^2 width + 0.01) ]
-      / [ |m - m_M|^2 + floor ] >
+    < [ (dq/rho)^2 + (dsigma/rho)^2 + |d B_0|^2
+        + (|dA|^2 + |d(B-B_0)|^2)/(shift^2 + log^2 width + 0.01) ] / [ |m - m_M|^2 + floor ] >
 
 with d the deviation of a network from its label (`closures.network.labels`) and B_0 the B of the
 gas's own frame: relative, so that the flux of a weak wave counts as much, and what changes with the
@@ -26,7 +26,7 @@ from torch import Tensor
 from closures.features import trapezoid
 from closures.network.autoencoder import Encoded, loss
 from closures.network.closure import Networks
-from closures.network.labels import Labels, Samples, label
+from closures.network.labels import Labels, Samples, label, own_fluxes
 from closures.network.moments import EXTENT, NODES
 
 WEIGHT_HEAT, WEIGHT_FLUX = 30.0, 1.0
@@ -60,7 +60,12 @@ class MomentObjective:
     def __init__(self, networks: Networks, floor: float) -> None:
         self.networks, self.floor = networks, floor
         fluxes = networks.fluxes
-        self.trained = (networks.moments, networks.decoder, fluxes.of_heat, fluxes.of_flux)
+        own = (fluxes.of_heat, fluxes.of_flux, fluxes.of_stress)
+        self.trained = (
+            networks.moments,
+            networks.decoder,
+            *(one for one in own if one is not None),
+        )
 
     def prepare(self, samples: Samples) -> Samples:
         """The samples as they are."""
@@ -79,9 +84,13 @@ class MomentObjective:
         excess = (samples.f - M) * samples.h
         c = samples.c - samples.u[:, None]
         n, fluxes = state.m - state.equilibrium, self.networks.fluxes
+        D = self.networks.kind.gas.dimension
+        heat, stress = own_fluxes(excess, c, D)
         q = fluxes.heat(state.m, n, samples.u, samples.T, samples.knudsen)
-        of_q = (q - 0.5 * (excess * c**3).sum(1)).square()
-        of_B = (fluxes.own(state.m, n, samples.u, samples.T) - (excess * c) @ w).square().sum(1)
+        sigma = fluxes.stress(state.m, n, samples.T, samples.knudsen)
+        of_q = (q - heat).square() + (sigma - stress).square()
+        flux = (excess * c.repeat(1, min(D, 2))) @ w
+        of_B = (fluxes.own(state.m, n, samples.u, samples.T) - flux).square().sum(1)
         weight = n.square().sum(1) + self.floor
         return ((WEIGHT_HEAT * of_q + WEIGHT_FLUX * of_B) / weight).mean()
 
@@ -112,10 +121,11 @@ class FluxObjective:
 
     def prepare(self, samples: Samples) -> Labelled:
         """Encode, and compute the labels, a part at a time."""
+        kind = self.networks.kind
         with torch.no_grad():
             state = encode(self.networks, samples)
             parts = [
-                label(samples.take(rows), self.networks.moments, self.networks.kind.fixed)
+                label(samples.take(rows), self.networks.moments, kind.fixed, kind.gas.dimension)
                 for rows in torch.arange(len(samples)).split(LABELLED_TOGETHER)
             ]
         names = [item.name for item in fields(Labels)]
@@ -130,7 +140,9 @@ class FluxObjective:
         heat = fluxes.heat(m, n, own.u, own.T, own.knudsen)
         A, B = fluxes.beyond(m, n, own.u, own.T, own.shift, own.width)
         off = fluxes.own(m, n, own.u, own.T) - labels.own
+        sigma = fluxes.stress(m, n, own.T, own.knudsen)
         error = (heat - labels.heat).square() + off.square().sum(1)
+        error = error + (sigma - labels.stress).square()
         if not self.networks.kind.fixed:
             change = own.shift.square() + own.width.log().square() + SMALLEST_CHANGE
             moved = (A - labels.A).square() + (B - labels.B - off).square()

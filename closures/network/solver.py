@@ -122,7 +122,7 @@ class NetworkSolver:
             Failure: density or temperature is not positive, or a moment is not finite.
         """
         theta, found = self._network.decode(m, self.knudsen.flatten(), start)
-        state = State(U, m, theta)
+        state = State(U, m, theta, self.closure.dimension)
         frame = physical(state.frame)
         if not found.all():
             raise Failure(torch.nonzero(~found)[:, 0], frame, "the moments are not finite")
@@ -167,7 +167,7 @@ class NetworkSolver:
             if b != 0.0 and stage.faces is not None:
                 r = (b / self.dx) * dt[:, None, None]
                 U = U - (r * stage.faces.flux.diff(dim=1)).flatten(0, 1)
-        to = physical(Frame.of(U))
+        to = physical(Frame.of(U, self.closure.dimension))
         W = torch.zeros_like(stages[0].state.m)
         for a, b, stage in used:
             if a != 0.0:
@@ -176,7 +176,7 @@ class NetworkSolver:
                 r = (b / self.dx * dt).repeat_interleave(self.cells)
                 W = W - r[:, None] * self._outflow(stage.faces, to)
         m = W / U[:, :1]
-        return State(U, m, m)
+        return State(U, m, m, self.closure.dimension)
 
     def _outflow(self, faces: Faces, to: Frame) -> Tensor:
         """Flux G of the right face of each cell less the left one's, in the frames `to`, (M, K)."""
@@ -197,6 +197,9 @@ class NetworkSolver:
         frame = state.frame
         step = dt.repeat_interleave(self.cells)
         rate = step * frame.rho**p * frame.T**q / self.knudsen.flatten()
+        if self._network.networks.production is not None:
+            m = self._network.collide(state.m, weight * rate, correction * rate**2)
+            return self.decode(state.U, m, None)
         decay = (1.0 + weight * rate) * (1.0 + correction * rate**2)
         equilibrium = self._network.equilibrium(frame)
         m = equilibrium + (state.m - equilibrium) / decay[:, None]
@@ -211,11 +214,11 @@ class NetworkSolver:
         fields = torch.cat((fields, state.m), dim=1)
         left, right = (self._side(fields, rows) for rows in self._stencils)
         speed = torch.maximum(self._speed(left.frame), self._speed(right.frame))
-        flux = half_range_flux(left.frame, 1.0) + half_range_flux(right.frame, -1.0)
-        eps = self.knudsen.flatten()
+        D, eps = self.closure.dimension, self.knudsen.flatten()
+        flux = half_range_flux(left.frame, 1.0, D) + half_range_flux(right.frame, -1.0, D)
         sides = zip((left, right), self._stencils, strict=True)
-        q = [self._network.heat(side.frame, side.m, eps[rows[2]]) for side, rows in sides]
-        flux = flux + torch.nn.functional.pad(0.5 * (q[0] + q[1])[:, None], (2, 0))
+        beyond = [self._network.flux(side.frame, side.m, eps[rows[2]]) for side, rows in sides]
+        flux = flux + 0.5 * (beyond[0] + beyond[1])
         return Faces(left, right, speed, flux.view(self.batch, self.cells + 1, 3))
 
     def _side(self, fields: Tensor, rows: list[Tensor]) -> Side:
@@ -254,11 +257,12 @@ class NetworkSolver:
         )
 
 
-def half_range_flux(frame: Frame, sign: float) -> Tensor:
-    """int v (1, v, v^2/2) M dv over the velocities of one sign: (M, 3)."""
+def half_range_flux(frame: Frame, sign: float, dimension: int = 1) -> Tensor:
+    """int v_1 (1, v_1, |v|^2/2) M dv over the velocities v_1 of one sign: (M, 3)."""
     rho, u, T = frame.rho, frame.u, frame.T
     P = 0.5 * (1.0 + sign * torch.erf(u / (2.0 * T).sqrt()))
     Q = sign * (T / (2.0 * math.pi)).sqrt() * torch.exp(-0.5 * u * u / T)
     mass, momentum = u * P + Q, (u * u + T) * P + u * Q
     energy = 0.5 * (u * (u * u + 3.0 * T) * P + (u * u + 2.0 * T) * Q)
+    energy = energy + 0.5 * (dimension - 1) * T * mass
     return rho[:, None] * torch.stack((mass, momentum, energy), dim=1)

@@ -19,7 +19,8 @@ def characteristic_speeds(
 ) -> Tensor:
     """(lambda - u)/sqrt(T) of states of density one: complex, (M, 3 + K)."""
     rho = torch.ones_like(u)
-    y = torch.cat((torch.stack((rho, u, 0.5 * (u * u + T)), dim=1), m), dim=1)
+    D = closure.dimension
+    y = torch.cat((torch.stack((rho, u, 0.5 * (u * u + D * T)), dim=1), m), dim=1)
     frame = Frame(rho, u, T)
     size = y.shape[1]
     # Rows are independent of each other, so one derivative along each direction serves all.
@@ -40,9 +41,9 @@ def _fields(
     closure: NetworkClosure, y: Tensor, to: Frame, knudsen: Tensor
 ) -> tuple[Tensor, Tensor]:
     """V and H of y = (U, m) as the frames `to` see them, (M, 3 + K) each."""
-    frame, m = Frame.of(y), y[:, 3:]
+    frame, m = Frame.of(y[:, :3], closure.dimension), y[:, 3:]
     rho, u, T = frame.rho, frame.u, frame.T
-    q = closure.heat(frame, m, knudsen)
-    F = torch.stack((rho * u, rho * (u * u + T), u * (y[:, 2] + rho * T) + q), dim=1)
+    q, p = closure.heat(frame, m, knudsen), rho * T + closure.stress(frame, m, knudsen)
+    F = torch.stack((rho * u, rho * u * u + p, u * (y[:, 2] + p) + q), dim=1)
     W, G = closure.carried(frame, m, to)
     return torch.cat((y[:, :3], W), dim=1), torch.cat((F, G), dim=1)

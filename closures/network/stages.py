@@ -1,9 +1,10 @@
 """The stages in which a closure of networks is trained: moments, fluxes, closed equations.
 
-The first two fit the networks to samples of f (`closures.network.objectives`). The last lets the
-finite volumes run over windows of the data (`closures.unrolling`), which grow, and adjusts F~ and
-G~ until the closed equations follow the kinetic one; w and the decoder stay, and so do
-conservation, the fluxes of the Maxwellian and what else the networks have by construction.
+The first two fit the networks to samples of f (`closures.network.objectives`); for Boltzmann's
+collisions `closures.network.collisions` has another one, before the last. That lets the finite
+volumes run over windows of the data (`closures.unrolling`), which grow, and adjusts F~ and G~ until
+the closed equations follow the kinetic one; w and the decoder stay, and so do conservation, the
+fluxes of the Maxwellian and what else the networks have by construction.
 """
 
 from __future__ import annotations
@@ -145,10 +146,14 @@ class Rollout:
 
 
 def averages(networks: Networks) -> Callable[[Array, Array], Tensor]:
-    """m (n, K) of distributions f (n, v.size) at the nodes v."""
+    """m (n, K) of distributions f (n, ...) at the nodes v."""
+    kind = networks.kind
 
     def average(f: Array, v: Array) -> Tensor:
-        c, g = (torch.as_tensor(one) for one in per_mass(f, v, networks.kind.fixed))
+        # The files' float32 is less than the moments of f in more dimensions need.
+        f = f.astype(np.float64) if kind.gas.dimension > 1 else f
+        sampled = per_mass(f, v, kind.fixed, kind.gas.dimension)
+        c, g = (torch.as_tensor(one) for one in sampled)
         with torch.no_grad():
             return (g * (c[1] - c[0])) @ networks.moments(c)
 
