@@ -26,6 +26,8 @@ from closures.network.labels import Samples, label
 from closures.network.moments import EXTENT, NODES, stacked
 from closures.network.speeds import characteristic_speeds
 from closures.reduced import reduced_invariants
+from closures.report.figures import features_figure
+from closures.report.style import looks
 from closures.solution import initial_moments, run_batch
 from closures.structure import transported
 from kinetic.collisions import BGK
@@ -158,6 +160,15 @@ def test_collisions_damp_and_keep_equilibrium() -> None:
     assert (new.norm(dim=1) <= m.norm(dim=1)).all()
     assert closure.collide(m, 1e8 * a, 1e16 * a).abs().max() < 1e-6 * m.abs().max()
     assert not closure.collide(0.0 * m, a, a).any()
+
+
+def test_functions_of_pairs_are_drawn_on_two_lines() -> None:
+    look = looks({"network": "network"})["network"]
+    drawing = features_figure("network", untrained(Gas(2)), look)
+    # w_1 to w_3 and w_4, w_5 where c_2 = 0, then where c_2 = 2.
+    labels = [axis.get_ylabel() for axis in drawing.figure.axes if axis.get_ylabel()]
+    assert labels == ["$w(c_1, 0)$"] * 2 + ["$w(c_1, 2)$"] * 2
+    assert sum(len(axis.lines) > 1 for axis in drawing.figure.axes) == 10
 
 
 SMALL: dict[str, Any] = {

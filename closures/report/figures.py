@@ -196,8 +196,10 @@ def features_figure(name: str, closure: Any, look: Look) -> Drawing:
 def _functions(closure: Any, c: Tensor) -> list[tuple[str, Array]]:
     """Labels and values of the functions w at c, those of one label a row of panels."""
     if isinstance(closure, NetworkClosure):
-        halves = np.array_split(closure.networks.moments(c).detach().numpy(), 2, axis=1)
-        return [("$w(c)$", values) for values in halves if values.shape[1]]
+        w, across = closure.networks.moments(c).detach().numpy(), closure.dimension - 1
+        cuts = _cuts(across, np.stack(np.split(w, 2))) if across else {"w(c)": w}
+        halves = ((name, np.array_split(values, 2, axis=1)) for name, values in cuts.items())
+        return [(f"${name}$", half) for name, pair in halves for half in pair if half.shape[1]]
     w, parity = closure.features.matrix(c).detach().numpy(), closure.features.parity.numpy()
     cuts = {"w(c)": w} if w.ndim == 2 else _cuts(closure.across, w)
     kinds = [
