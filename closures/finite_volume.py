@@ -80,17 +80,18 @@ class Scheme:
     def of(cls, config: SchemeConfig, dimension: int, moments: int) -> Scheme:
         """That of a configuration, as fine as a closure with so many moments deserves.
 
-        In one dimension steps are short enough for nearly all particles. In more they are twice as
-        long at the cost of a tenth of the error; those faster than 3.3 to 3.8 sqrt T are slowed,
-        where a factor of 1 would slow those beyond 2.3 to 2.6 sqrt T and double the error. What the
+        In one dimension steps are short enough for nearly all particles. In more they are longer:
+        with few moments, those faster than 3.3 sqrt T are slowed, where a factor of 1 would slow
+        those beyond 2.3 sqrt T and double the error; with more, those beyond 3.9 sqrt T. What the
         rule leaves of a flux becomes an error of theta the larger, the more moments there are:
         12 nodes are as good as 20 with nine of them, and with sixteen treble the error.
         """
         names = config.time, config.limiter, config.cfl
         if dimension == 1:
             return cls(*names)
-        few = moments <= FEW
-        return cls(*names, nodes=12 if few else 20, reach=1.75 if few else 2.0, overdraw=1.4)
+        if moments <= FEW:
+            return cls(*names, nodes=12, reach=1.75, overdraw=1.4)
+        return cls(*names, nodes=20, reach=3.0)
 
     @property
     def tableau(self) -> ImexTableau:

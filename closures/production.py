@@ -19,8 +19,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-WIDTH = 32
-"""Of the hidden layers."""
+WIDTH, SHARPNESS = 4, 5.0
+"""Of the hidden layers, for each moment; and how much larger than usual the weights of moments are
+to start with, which are so small that the network would hardly bend between them."""
 
 FLOOR = 1e-4
 """An R below which it need not be right relative to itself."""
@@ -47,9 +48,11 @@ class Production(nn.Module):
         self.constant = nn.Parameter(start)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # training is a pure function of data and configuration
-            self.first = nn.Linear(K, WIDTH, dtype=torch.float64)
-            self.second = nn.Linear(WIDTH, WIDTH, dtype=torch.float64)
-            self.last = nn.Linear(WIDTH, places.shape[1], dtype=torch.float64)
+            self.first = nn.Linear(K, WIDTH * K, dtype=torch.float64)
+            self.second = nn.Linear(WIDTH * K, WIDTH * K, dtype=torch.float64)
+            self.last = nn.Linear(WIDTH * K, places.shape[1], dtype=torch.float64)
+        with torch.no_grad():
+            self.first.weight *= SHARPNESS
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 

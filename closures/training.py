@@ -51,7 +51,7 @@ from kinetic.options import Options, integer, optional, positive, text
 from kinetic.output import package_version
 from kinetic.progress import ProgressBar
 
-CHECK_EVERY = {"moments": 100, "collisions": 100, "rollout": 5}
+CHECK_EVERY = {"moments": 100, "collisions": 600, "rollout": 5}
 """Steps between two looks at the validation set, each of which leaves a checkpoint."""
 
 WINDOWS = 400
@@ -66,8 +66,15 @@ MOMENT_RATE = 0.02
 HELD_OUT = {1: 40, 2: 4, 3: 4}
 """Most validation trajectories that the solver is run on, by velocity dimension."""
 
-COLLISION_RATE, COLLISION_SHARE = 3e-3, 10
-"""Learning rate of the production, and how many samples there are for each of its."""
+COLLISION_RATE, COLLISION_STEPS = 5e-3, 12
+"""Learning rate of the production, and its steps, of half a batch, for each step of the moments."""
+
+AT_ONCE = 4000
+"""Samples whose theta is found together."""
+
+
+Responses = tuple[Tensor, Tensor, Tensor]
+"""Moments m, theta of w and what collisions do to m, (n, K) each."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +180,7 @@ def check_shares(options: TrainOptions) -> None:
     Raises:
         InvalidInput: under ``train.batch`` or ``train.trajectories``.
     """
+    distributed.check_share("train.batch", options.batch // 2)
     distributed.check_share("train.batch", options.batch)
     distributed.check_share("train.trajectories", options.trajectories)
 
@@ -248,7 +256,10 @@ class Moments:
 
 
 class Collisions:
-    """The stage that learns what Boltzmann's collisions do to the moments."""
+    """The stage that learns what Boltzmann's collisions do to the moments.
+
+    w stays as it is, and so do m, theta and R of the samples, which are found once.
+    """
 
     name = "collisions"
     samples: CollisionSamples
@@ -256,8 +267,9 @@ class Collisions:
     operator: BoltzmannOperator
 
     def __init__(self, options: TrainOptions) -> None:
-        self.options, self.steps = options, options.steps
+        self.options, self.steps = options, COLLISION_STEPS * options.steps
         self.check_every = CHECK_EVERY[self.name]
+        self._known: tuple[Responses, Responses] | None = None
 
     def rates(self, learned: Learned) -> list[tuple[nn.Module, float]]:
         assert learned.production is not None
@@ -271,32 +283,41 @@ class Collisions:
         learned.production.set_response(linear_response(features, self.operator))
 
     def read(self, data: TrajectorySet, validation: TrajectorySet) -> None:
-        count, seed = self.options.samples // COLLISION_SHARE, self.options.seed
-        self.operator = operator_of(data)
+        count, seed = self.options.samples, self.options.seed
+        self.operator, self._known = operator_of(data), None
         self.samples = read_collisions(data, BASIS, count, seed)
         self.held_out = read_collisions(validation, BASIS, count // 10, seed)
 
     def loss(self, learned: Learned, step: int) -> Tensor:
+        m, theta, R = self._responses(learned)[0]
         rng = np.random.default_rng([self.options.seed, step])
-        rows = torch.as_tensor(rng.integers(len(self.samples), size=self.options.batch))
-        return self._error(learned, self.samples.take(distributed.share(rows)))
+        rows = torch.as_tensor(rng.integers(len(m), size=self.options.batch // 2))
+        rows = distributed.share(rows)
+        assert learned.production is not None
+        return relative_error(learned.production, m[rows], theta[rows], R[rows])
 
     def validate(self, learned: Learned) -> float:
-        return float(self._error(learned, self.held_out))
+        assert learned.production is not None
+        return float(relative_error(learned.production, *self._responses(learned)[1]))
 
     def stalled(self, history: History) -> bool:
         return False
 
-    @staticmethod
-    def _error(learned: Learned, samples: CollisionSamples) -> Tensor:
-        closure = learned.closure()
-        assert learned.production is not None
-        assert isinstance(closure.features, ReducedSplineFeatures)
-        with torch.no_grad():
-            table = closure.features.table
-            m, R = samples.averages @ table, samples.rates @ table
-            theta, _ = closure.decode(m, m[:, 0])
-        return relative_error(learned.production, m, theta[:, INVARIANTS:], R)
+    def _responses(self, learned: Learned) -> tuple[Responses, Responses]:
+        if self._known is None:
+            self._known = responses(learned, self.samples), responses(learned, self.held_out)
+        return self._known
+
+
+@torch.no_grad()
+def responses(learned: Learned, samples: CollisionSamples) -> Responses:
+    """m, theta of w and R of samples, (n, K) each."""
+    closure = learned.closure()
+    assert isinstance(closure.features, ReducedSplineFeatures)
+    table = closure.features.table
+    m, R = samples.averages @ table, samples.rates @ table
+    parts = [closure.decode(part, part[:, 0])[0] for part in m.split(AT_ONCE)]
+    return m, torch.cat(parts)[:, INVARIANTS:], R
 
 
 class Rollout:
