@@ -29,6 +29,7 @@ from kinetic.commandline import (
 )
 from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.files import explain_storage, locked, read_json, remove_partials, write_json
+from kinetic.interrupts import noticed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -136,10 +137,13 @@ class Job:
     def _outcome(self, config: Configuration) -> Outcome:
         """Run the command and return how it ended."""
         start = time.perf_counter()
-        try:
-            status, message = DONE, self.command.run(config, self.folder)
-        except Exception as failure:
-            status, message = self._ending(failure)
+        with noticed() as check:
+            try:
+                status, message = DONE, self.command.run(config, self.folder)
+            except Exception as failure:
+                check()
+                status, message = self._ending(failure)
+            check()
         seconds = round(time.perf_counter() - start, 3)
         return Outcome(status, message, seconds, fingerprint(config))
 

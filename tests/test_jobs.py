@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,22 @@ def test_a_run_that_reads_a_file_is_repeated(tmp_path: Path, capsys: Capture) ->
     for _ in range(2):
         job(tmp_path, resume=True).run(lambda: {"cells": 3, "problem": {"path": str(data)}})
         assert "done before" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("swallowed", [True, False])
+def test_an_interruption_is_noticed_whatever_a_library_makes_of_it(
+    swallowed: bool, tmp_path: Path
+) -> None:
+    def work(config: dict[str, Any], folder: Path) -> str:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            if not swallowed:
+                raise RuntimeError("no compiled object yet") from None
+        return "done"
+
+    interrupted = Job("test", Command("work", "", "none", work), tmp_path, False, False)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.run(dict)
+    assert not (tmp_path / RECORD).exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -84,7 +84,7 @@ def test_a_clock_that_goes_back_does_not_stop_a_run_from_going_on(
 
 
 def test_an_interrupted_command_ends_with_130(tmp_path: Path) -> None:
-    long = ["cells=40", "time.end=50", "time.snapshots=2", f"hydra.run.dir={tmp_path / 'run'}"]
+    long = ["cells=40", "time.end=5000", "time.snapshots=2", f"hydra.run.dir={tmp_path / 'run'}"]
     command = [sys.executable, "-c", PROGRAM, "solve", *long]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "run").exists():
