@@ -180,8 +180,8 @@ def check_shares(options: TrainOptions) -> None:
     Raises:
         InvalidInput: under ``train.batch`` or ``train.trajectories``.
     """
-    distributed.check_share("train.batch", options.batch // 2)
-    distributed.check_share("train.batch", options.batch)
+    # Collisions are learned from half a batch.
+    distributed.check_share("train.batch", options.batch, 2)
     distributed.check_share("train.trajectories", options.trajectories)
 
 

@@ -13,18 +13,23 @@ import torch
 from safetensors.torch import load_file
 
 from closures import distributed
-from closures.training import train
+from closures.training import TrainOptions, check_shares, train
 from kinetic.dataset import generate
+from kinetic.errors import InvalidInput
 
-SMALL = {"cells": 12, "velocity": {"points": 40}, "time": {"end": 0.02, "snapshots": 3}}
-OPTIONS = {"steps": 100, "batch": 16, "samples": 1000, "updates": 1, "trajectories": 2}
+SMALL = {
+    "velocity": {"dim": 2, "points": 32, "extent": 8.0},
+    "cells": 8,
+    "time": {"end": 0.01, "snapshots": 3},
+}
+OPTIONS = {"steps": 20, "batch": 16, "samples": 1000, "updates": 1, "trajectories": 2}
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     for name, seed in (("training", 0), ("validation", 500_000)):
-        content = {"families": ["wave"], "trajectories": 2, "seed": seed}
+        content = {"families": ["mix"], "trajectories": 2, "seed": seed}
         generate(SMALL | {"dataset": content}, folder / f"{name}.zarr", progress=False)
     return folder
 
@@ -43,7 +48,7 @@ def launch(data, folder, **changed):
     options = [f"train.{key}={value}" for key, value in settings(data, **changed).items()]
     bin_folder = Path(sys.executable).parent
     start = [bin_folder / "torchrun", "--standalone", "--nproc-per-node", "2", "--no-python"]
-    command = [bin_folder / "closures", "train", "closure.moments=3", f"hydra.run.dir={folder}"]
+    command = [bin_folder / "closures", "train", "closure.moments=5", f"hydra.run.dir={folder}"]
     return subprocess.run(
         [*map(str, start), *map(str, command), *options],
         capture_output=True,
@@ -56,7 +61,7 @@ def launch(data, folder, **changed):
 def test_two_processes_take_the_steps_of_one(data, tmp_path):
     done = launch(data, tmp_path / "two")
     assert done.returncode == 0, done.stderr
-    config = {"closure": {"name": "entropy", "moments": 3}, "train": settings(data)}
+    config = {"closure": {"name": "entropy", "moments": 5}, "train": settings(data)}
     one = train(config, tmp_path / "one", progress=False)
     two = json.loads((tmp_path / "two/model/model.json").read_text())
     for stage in ("history", "rollout"):
@@ -72,11 +77,13 @@ def test_two_processes_take_the_steps_of_one(data, tmp_path):
         assert torch.allclose(mine[name], theirs[name], rtol=1e-5, atol=1e-7)
 
 
-def test_a_step_that_does_not_part_equally_is_refused(data, tmp_path):
-    done = launch(data, tmp_path, batch=17)
-    assert done.returncode != 0
-    assert "train.batch=17: must be a multiple of 2" in done.stderr
-    assert not (tmp_path / "model").exists()
+def test_steps_that_do_not_part_equally_are_refused(data, monkeypatch):
+    monkeypatch.setattr(distributed, "size", lambda: 4)
+    check_shares(TrainOptions(**settings(data, trajectories=4)))
+    for changed in ({"batch": 18, "trajectories": 4}, {"trajectories": 2}):
+        name, value = next(iter(changed.items()))
+        with pytest.raises(InvalidInput, match=f"train.{name}={value}: must be a multiple of"):
+            check_shares(TrainOptions(**settings(data, **changed)))
 
 
 def test_one_process_has_all(data):
