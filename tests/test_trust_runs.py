@@ -85,7 +85,9 @@ def test_a_clock_that_goes_back_does_not_stop_a_run_from_going_on(
 
 def test_an_interrupted_command_ends_with_130(tmp_path: Path) -> None:
     long = ["cells=40", "time.end=5000", "time.snapshots=2", f"hydra.run.dir={tmp_path / 'run'}"]
-    command = [sys.executable, "-c", PROGRAM, "solve", *long]
+    # A shell lets what it starts in the background ignore the signal.
+    heeding = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {PROGRAM}"
+    command = [sys.executable, "-c", heeding, "solve", *long]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "run").exists():
         time.sleep(0.01)
