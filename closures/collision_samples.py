@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from closures.reduced_samples import reduce, reduced_averages
-from closures.samples import EXTENT, NODES
+from closures.samples import EXTENT, NODES, drawn
 from closures.splines import SplineBasis
 from kinetic.boltzmann import BoltzmannOperator, boltzmann_operator
 from kinetic.dataset import TrajectorySet
@@ -51,15 +51,10 @@ def read_collisions(
     data: TrajectorySet, basis: SplineBasis, most: int, seed: int
 ) -> CollisionSamples:
     """Evaluate the collision operator of a data set of D = 2 on `most` of its distributions."""
-    v, operator = np.asarray(data[0].v), operator_of(data)
-    each = max(1, most // len(data))
+    operator = operator_of(data)
     averages, rates = [], []
-    for index in range(len(data)):
-        stored = np.asarray(data[index].distribution)
-        stored = stored.reshape(-1, *stored.shape[2:])
-        rng = np.random.default_rng([seed, index])
-        rows = np.sort(rng.choice(len(stored), min(each, len(stored)), replace=False))
-        f = stored[rows].astype(np.float64)
+    for stored, v in drawn(data, most, seed):
+        f = stored.astype(np.float64)
         gh = reduce(f, v, data.dim)
         averages.append(reduced_averages(gh, v, basis, data.dim, EXTENT, NODES)[0])
         rates.append(_sums(reduce(operator(f), v, data.dim), gh, v, basis, data.dim))

@@ -81,7 +81,7 @@ class Scheme:
         """That of a configuration, as fine as a closure with so many moments deserves.
 
         In one dimension steps are short enough for nearly all particles. In more they are longer:
-        with few moments, those faster than 3.3 sqrt T are slowed, where a factor of 1 would slow
+        with few moments, those faster than 3.2 sqrt T are slowed, where a factor of 1 would slow
         those beyond 2.3 sqrt T and double the error; with more, those beyond 3.9 sqrt T. What the
         rule leaves of a flux becomes an error of theta the larger, the more moments there are:
         12 nodes are as good as 20 with nine of them, and with sixteen treble the error.

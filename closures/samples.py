@@ -9,6 +9,7 @@ KL(g || Mc) = int g log(g/Mc) dc.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,19 +50,24 @@ class Samples:
 
 def read_samples(data: TrajectorySet, basis: SplineBasis, most: int, seed: int) -> Samples:
     """Read at most `most` samples, drawn evenly from all trajectories, times and cells."""
-    each = max(1, most // len(data))
     averages, divergences = [], []
+    for f, v in drawn(data, most, seed):
+        average, divergence = basis_averages(f, v, basis, data.dim)
+        averages.append(average)
+        divergences.append(divergence)
+    return Samples(torch.cat(averages), torch.cat(divergences))
+
+
+def drawn(data: TrajectorySet, most: int, seed: int) -> Iterator[tuple[NDArray[Any], Array]]:
+    """Yield f (n, ...) and the nodes v of each trajectory, its share of `most` distributions."""
+    each = max(1, most // len(data))
     for index in range(len(data)):
         trajectory = data[index]
         f = np.asarray(trajectory.distribution)
         f = f.reshape(-1, *f.shape[2:])
         rng = np.random.default_rng([seed, index])
-        if len(f) > each:
-            f = f[np.sort(rng.choice(len(f), each, replace=False))]
-        average, divergence = basis_averages(f, np.asarray(trajectory.v), basis, data.dim)
-        averages.append(average)
-        divergences.append(divergence)
-    return Samples(torch.cat(averages), torch.cat(divergences))
+        rows = np.sort(rng.choice(len(f), min(each, len(f)), replace=False))
+        yield f[rows], np.asarray(trajectory.v)
 
 
 def basis_averages(

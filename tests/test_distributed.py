@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from training_data import write_data
 
 from closures import distributed
 from closures.training import TrainOptions, check_shares, train
-from kinetic.dataset import generate
 from kinetic.errors import InvalidInput
 
 SMALL = {
@@ -27,11 +27,7 @@ OPTIONS = {"steps": 20, "batch": 16, "samples": 1000, "updates": 1, "trajectorie
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    for name, seed in (("training", 0), ("validation", 500_000)):
-        content = {"families": ["mix"], "trajectories": 2, "seed": seed}
-        generate(SMALL | {"dataset": content}, folder / f"{name}.zarr", progress=False)
-    return folder
+    return write_data(tmp_path_factory.mktemp("data"), SMALL, 2)
 
 
 def settings(data, **changed):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from training_data import write_data
 
 import closures
 from closures.closure import Frame
@@ -32,7 +33,7 @@ from closures.solution import initial_moments, run_batch
 from closures.structure import transported
 from kinetic.collisions import BGK
 from kinetic.config import SchemeConfig
-from kinetic.dataset import generate, open_dataset
+from kinetic.dataset import open_dataset
 from kinetic.errors import InvalidInput
 from kinetic.problems import problem
 
@@ -182,11 +183,7 @@ SMALL: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data sets of training and validation."""
-    path = tmp_path_factory.mktemp("data")
-    for name, seed in (("training", 0), ("validation", 500_000)):
-        dataset = {"trajectories": 5, "families": ["mix"], "seed": seed, "workers": 1}
-        generate({**SMALL, "dataset": dataset}, path / f"{name}.zarr", progress=False)
-    return path
+    return write_data(tmp_path_factory.mktemp("data"), SMALL, 5)
 
 
 def settings(folder: Path, variant: str = "network") -> dict[str, Any]:

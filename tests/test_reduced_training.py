@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from training_data import write_data
 
 import closures
 from closures.collision_samples import linear_response, operator_of, read_collisions
@@ -19,7 +20,7 @@ from closures.production import relative_error
 from closures.reduced import ReducedClosure
 from closures.reduced_features import ReducedHermiteFeatures, ReducedSplineFeatures
 from closures.training import train
-from kinetic.dataset import generate, open_dataset
+from kinetic.dataset import open_dataset
 
 ROUGH = 0.02
 """How well a grid of 32 points holds functions that are not smooth in their tails."""
@@ -36,11 +37,7 @@ OPTIONS = {"steps": 20, "samples": 1000, "batch": 64, "updates": 1, "trajectorie
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two small data sets of Boltzmann's equation."""
-    path = tmp_path_factory.mktemp("boltzmann")
-    for name, seed in (("training", 0), ("validation", 500_000)):
-        dataset = {"trajectories": 2, "families": ["mix"], "seed": seed, "workers": 1}
-        generate({**SMALL, "dataset": dataset}, path / f"{name}.zarr", progress=False)
-    return path
+    return write_data(tmp_path_factory.mktemp("boltzmann"), SMALL, 2)
 
 
 def trained(folder: Path, where: Path) -> Path:

@@ -21,6 +21,7 @@ from closures.network.moments import HermiteMoments, LearnedMoments
 from closures.network.stages import averages
 from closures.production import Production, relative_error
 from closures.reduced_samples import reduce
+from closures.samples import drawn
 from closures.stages import History, patience_is_spent
 from closures.training import TrainOptions
 from kinetic.dataset import TrajectorySet
@@ -87,14 +88,10 @@ class Collisions:
         self, data: TrajectorySet, features: AsFeatures, most: int
     ) -> tuple[Tensor, Tensor]:
         """m and R (n, K) of distributions drawn evenly from all trajectories."""
-        v, operator, average = np.asarray(data[0].v), operator_of(data), averages(self.networks)
+        operator, average = operator_of(data), averages(self.networks)
         m, R = [], []
-        for index in range(len(data)):
-            stored = np.asarray(data[index].distribution)
-            stored = stored.reshape(-1, *stored.shape[2:])
-            rng = np.random.default_rng([self.options.seed, index])
-            rows = rng.choice(len(stored), min(max(1, most // len(data)), len(stored)), False)
-            f = stored[np.sort(rows)].astype(np.float64)
+        for stored, v in drawn(data, most, self.options.seed):
+            f = stored.astype(np.float64)
             m.append(average(f, v))
             gained, held = (reduce(one, v, data.dim) for one in (operator(f), f))
             R.append(features.integrate(*in_frame(gained, held, v, data.dim)))
