@@ -18,7 +18,8 @@ import pytest
 import closures
 from closures import distil
 from closures.cli import main
-from closures.learn import label, loop
+from closures.learn import execution, label, loop
+from closures.learn.execution import HereFirst
 from closures.learn.label import Labeller, Request, make_label
 from closures.learn.loop import Finished, learn
 from closures.learn.options import LearnConfig
@@ -241,6 +242,30 @@ def test_a_label_is_the_window_of_a_trajectory(tmp_path: Path) -> None:
 def test_processes_make_the_same_bits(finished: Finished, tmp_path: Path) -> None:
     learn(small() | {"execution": {"workers": 2}}, tmp_path, progress=False)
     assert model_files(tmp_path) == model_files(folder_of(finished))
+
+
+def test_no_process_is_started_for_labels_of_a_moment(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr("kinetic.execution._Desk", refuse)
+    learn(small() | {"execution": {"workers": None}}, tmp_path, progress=False)
+    assert model_files(tmp_path) == model_files(folder_of(finished))
+
+
+@pytest.mark.parametrize(("worthwhile", "here"), [(60.0, 4), (0.0, 1)])
+def test_what_would_take_long_here_is_done_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, worthwhile: float, here: int
+) -> None:
+    class Elsewhere:
+        def map(self, function: Any, items: Any) -> Iterator[tuple[Any, Any]]:
+            yield from ((item, "elsewhere") for item in items)
+
+    monkeypatch.setattr(execution, "WORTHWHILE", worthwhile)
+    done = list(HereFirst(Elsewhere()).map(str, range(4)))
+    assert done == [(i, str(i) if i < here else "elsewhere") for i in range(4)]
 
 
 def test_a_gas_that_the_velocity_grid_cannot_hold_has_failed(tmp_path: Path) -> None:

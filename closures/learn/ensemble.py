@@ -109,6 +109,7 @@ class Member:
             samples=learn.samples,
             updates=learn.updates,
             trajectories=learn.trajectories,
+            update_rate=learn.update_rate,
         )
 
     def _key(self, labels: LabelSet, start: Mapping[str, Tensor] | None) -> str:

@@ -7,13 +7,14 @@ The indicator of a gas is the ensemble's deviation
 G_i being the fluxes of member i of the ensemble, which all start from the same initial data, each
 component in units of its scale, the mean over x of rho c, rho c^2 and rho c^3, c^2 = u^2 + T. (In
 more than one velocity dimension viscous stress is left out of G.) It is not finite where a member
-has no solution. Rollouts are on few cells: what closures disagree about is seen there too.
+has no solution. Rollouts are on few cells and with steps that slow the fastest particles down, as
+those of training do: what closures disagree about is seen there too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,11 +27,12 @@ from closures.gas import frequency
 from closures.learn.options import LearnConfig
 from closures.learn.space import DIMENSION, decade, initial_state
 from closures.solution import initial_moments
+from closures.unrolling import OVERDRAW, REACH
 from kinetic.problems import InitialState
 
 Array = NDArray[np.float64]
 
-BATCH_CELLS = 2048
+BATCH_CELLS = 4096
 """Cells that are advanced together."""
 
 NODES = 16
@@ -118,7 +120,13 @@ def deviation(fluxes: Array, scale: Array) -> tuple[Array, NDArray[np.int64]]:
 def _fluxes(closure: Closure, states: Sequence[InitialState], config: LearnConfig) -> Array:
     """G and the units of its components of all gases, (n, S, N, 6)."""
     times = np.linspace(0.0, config.time.end, config.time.snapshots)[1:]
-    records = roll_out(closure, states, config, times.tolist(), NODES)
+    scheme = replace(
+        scheme_of(closure, config),
+        nodes=NODES,
+        reach=REACH[closure.dimension],
+        overdraw=OVERDRAW,
+    )
+    records = roll_out(closure, states, config, times.tolist(), scheme)
     shape = (len(states), config.time.snapshots, len(states[0].x), 6)
     found = np.full(shape, np.nan)
     for row, record in zip(found, records, strict=True):
@@ -128,16 +136,20 @@ def _fluxes(closure: Closure, states: Sequence[InitialState], config: LearnConfi
     return found
 
 
+def scheme_of(closure: Closure, config: LearnConfig) -> Scheme:
+    """How the solver discretises the equations of a closure."""
+    return Scheme.of(config.scheme, closure.dimension, closure.moments)
+
+
 @torch.no_grad()
 def roll_out(
     closure: Closure,
     states: Sequence[InitialState],
     config: LearnConfig,
     times: Sequence[float],
-    nodes: int = Scheme.nodes,
+    scheme: Scheme,
 ) -> list[Record]:
     """The snapshots of gases at the start and at some times, as far as they have a solution."""
-    scheme = Scheme(config.scheme.time, config.scheme.limiter, config.scheme.cfl, nodes)
     task = Task(closure, frequency(config.collision), "periodic", scheme)
     size = max(1, BATCH_CELLS // len(states[0].x))
     records: list[Record] = []

@@ -34,6 +34,7 @@ from torch import Tensor
 
 from closures.fast import warm_up as warm_up_compiled
 from closures.learn.ensemble import Member
+from closures.learn.execution import HereFirst
 from closures.learn.label import Labeller
 from closures.learn.model import keep_model
 from closures.learn.options import LearnConfig
@@ -96,8 +97,15 @@ def learn(
     with locked(folder):
         _check_same(config, folder)
         keep_freed_memory()
-        executor = executor or config.execution.executor(preload=("closures.learn.label",))
-        return Learning(config, folder, executor, progress).run()
+        return Learning(config, folder, executor or _executor(config), progress).run()
+
+
+def _executor(config: LearnConfig) -> Executor:
+    """Where labels are made: in this process first, unless the configuration says by how many."""
+    execution = config.execution
+    executor = execution.executor(preload=("closures.learn.label",))
+    asked = execution.name != "local" or execution.workers is not None
+    return executor if asked else HereFirst(executor)
 
 
 def _check_same(config: LearnConfig, folder: Path) -> None:

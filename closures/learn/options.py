@@ -24,7 +24,7 @@ class LearnOptions(Options):
 
     seed: Annotated[int, seed] = 0
     selection: Annotated[str, choice(SELECTIONS)] = "indicator"
-    members: Annotated[int, integer(1, 5)] = 3
+    members: Annotated[int, integer(1, 5)] = 2
     rounds: Annotated[int, integer(1, 10_000)] = 4
     first: Annotated[int, integer(5, 100_000)] = 10
     labels: Annotated[int, integer(1, 100_000)] = 10
@@ -32,7 +32,7 @@ class LearnOptions(Options):
     draws: Annotated[int, integer(1, 1_000_000)] = 140
     climbs: Annotated[int, integer(0, 1000)] = 4
     parents: Annotated[int, integer(4, 100_000)] = 16
-    children: Annotated[int, integer(1, 1_000_000)] = 30
+    children: Annotated[int, integer(1, 1_000_000)] = 32
     width: Annotated[float, positive(1e-6, 1.0)] = 0.2
     rarity: Annotated[float, positive(1.0, 100.0)] = 16.0
     cells: Annotated[int, integer(4, 10_000)] = 16
@@ -44,6 +44,7 @@ class LearnOptions(Options):
     samples: Annotated[int, integer(1000, 10_000_000)] = 40_000
     updates: Annotated[int, integer(1, 1_000_000)] = 6
     trajectories: Annotated[int, integer(1, 10_000)] = 4
+    update_rate: Annotated[float, positive(1e-8, 10.0)] = 0.03
     retry: Annotated[bool, flag] = False
 
 
@@ -57,7 +58,7 @@ class LearnConfig(Physics):
     cells: Annotated[int, integer(4, 1_000_000)] = 32
     velocity: VelocityConfig = field(default_factory=lambda: VelocityConfig(1, 97, 9.6))
     time: TimeConfig = field(default_factory=lambda: TimeConfig(0.1, 6))
-    closure: ClosureConfig = field(default_factory=ClosureConfig)
+    closure: ClosureConfig = field(default_factory=lambda: ClosureConfig(moments=9))
     learn: LearnOptions = field(default_factory=LearnOptions)
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
 
