@@ -159,6 +159,14 @@ class CompiledVolume(FiniteVolume):
         return np.zeros(self.batch, np.int64)
 
     @cached_property
+    def _dissipation(self) -> tuple[Tensor, Tensor]:
+        """That of each trajectory alone: what ends an array is rounded otherwise than the rest."""
+        assert self.closure.dissipation is not None
+        parts = [self.closure.dissipation(knudsen) for knudsen in self.knudsen]
+        a, d = (torch.stack(part, dim=1) for part in zip(*parts, strict=True))
+        return a, d
+
+    @cached_property
     def _tables(self) -> Tables:
         assert isinstance(self.closure, LearnedClosure)
         return tables(self.closure, self.scheme.nodes)
@@ -302,7 +310,10 @@ class CompiledVolume(FiniteVolume):
     def _begin(self, m: Tensor) -> Array:
         """Where to start if there is no earlier theta: the network's guess, or equilibrium."""
         start = getattr(self.closure, "start", None)
-        theta = m.new_zeros((len(m), len(self._tables.order))) if start is None else start(m)
+        if start is None:
+            return np.zeros((len(m), len(self._tables.order)))
+        # Products of matrices round otherwise for other numbers of rows: each trajectory alone.
+        theta = torch.cat([start(cells) for cells in m.split(self.cells)])
         return np.ascontiguousarray(theta.detach().numpy())
 
 
