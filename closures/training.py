@@ -349,13 +349,17 @@ class Rollout:
         self.held_out = read_windows(validation, BASIS, HELD_OUT[data.dim])
 
     def loss(self, learned: Learned, step: int) -> Tensor:
+        return _physical(learned, self.windows, *self.drawn(step))
+
+    def drawn(self, step: int) -> tuple[Tensor, int, int]:
+        """Trajectories, start and length of the windows of a step."""
         rng = np.random.default_rng([self.options.seed, self.options.steps + step])
         count = min(self.options.trajectories, len(self.windows))
         rows = torch.as_tensor(rng.choice(len(self.windows), count, replace=False))
         start = int(rng.integers(len(self.windows.starts)))
         share = SHORTEST + (LONGEST - SHORTEST) * step / self.steps
         length = max(1, round(share * (len(self.windows.time) - 1)))
-        return _physical(learned, self.windows, distributed.share(rows), start, length)
+        return distributed.share(rows), start, length
 
     def validate(self, learned: Learned) -> float:
         rows = torch.arange(len(self.held_out))

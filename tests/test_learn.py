@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import runpy
 import signal
 import subprocess
@@ -14,20 +15,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import closures
 from closures import distil
 from closures.cli import main
 from closures.learn import execution, label, loop
+from closures.learn.ensemble import FAILED_ERROR, ShortRollout, new
 from closures.learn.execution import HereFirst
 from closures.learn.label import Labeller, Request, make_label
 from closures.learn.loop import Finished, learn
 from closures.learn.options import LearnConfig
 from closures.learn.space import DIMENSION
 from closures.learn.status import read_rows, read_status
-from closures.learn.store import LabelStore
+from closures.learn.store import LabelSet, LabelStore
 from closures.library import read_model
 from closures.report.learning import curve_figure, write_report
+from closures.training import TrainOptions
+from closures.unrolling import rollout_error
 from kinetic.commandline import DONE, INVALID
 from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.execution import Failed
@@ -304,6 +309,28 @@ def test_a_damaged_label_is_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(InvalidInput, match="is damaged"):
         LabelStore(tmp_path).read(key)
+
+
+def test_training_leaves_out_windows_without_a_solution(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = LearnConfig.from_mapping(small())
+    points = np.random.default_rng(0).random((2, DIMENSION))
+    asked = [Request(tuple(point.tolist()), 0, 1, 0, 0, 0) for point in points]
+    keys = [make_label(config.physics, tmp_path, one) for one in asked]
+    labels = LabelSet(LabelStore(tmp_path), keys, config.physics, 1)
+    stage, learned = ShortRollout(TrainOptions(data="labels", trajectories=2)), new(config)
+    stage.read(labels, labels)
+    learned.requires_grad_(False)
+    whole = rollout_error(learned.closure(), stage.windows, torch.tensor([1]), 0, 1)
+    for one in (stage.windows, stage.held_out):
+        one.averages[0] = math.nan
+    assert float(stage.loss(learned, 0)) == float(whole)
+    assert "leaves out 1 of 2 windows" in capsys.readouterr().err
+    assert stage.validate(learned) == (FAILED_ERROR + float(whole)) / 2
+    stage.windows.averages[:] = math.nan
+    with pytest.raises(NonPhysicalState):
+        stage.loss(learned, 0)
 
 
 # Status and command line

@@ -14,7 +14,7 @@ from closures.closure import Closure, Frame
 from closures.features import SplineFeatures
 from closures.finite_volume import Scheme
 from closures.gas import frequency
-from closures.learn.ensemble import Member
+from closures.learn.ensemble import FAILED_ERROR, Member
 from closures.learn.explore import BATCH_CELLS
 from closures.learn.space import DECADES
 from closures.learn.store import LabelSet
@@ -26,9 +26,6 @@ from kinetic.config import CollisionConfig
 from kinetic.trajectories import Trajectory
 
 Array = NDArray[np.float64]
-
-FAILED_ERROR = 1.0
-"""The error of a closure that has no solution: as large as the solution itself."""
 
 
 @dataclass(frozen=True)
