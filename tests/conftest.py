@@ -7,15 +7,13 @@ import os
 # Before numerical libraries are loaded: the suite's workers share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
-
-from closures.fast import warm_up as warm_up_compiled
-from kinetic.reference import warm_up
-from kinetic.solver import Scheme
 
 if TYPE_CHECKING:
     from closures.outcomes import Comparison
@@ -24,12 +22,32 @@ hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("suite")
 
 
+KERNELS = (
+    """
+from kinetic.reference import warm_up
+from kinetic.solver import Scheme
+warm_up(Scheme())
+warm_up(Scheme(), dim=2)
+from closures.fast import warm_up
+warm_up()
+""",
+    """
+import closures
+small = {"cells": 8, "time": {"end": 1e-3, "snapshots": 2}, "velocity": {"dim": 2}}
+fast = {"name": "entropy", "moments": 9, "fast": True}
+closures.solve(problem={"name": "mix", "seed": 0}, closure=fast, **small)
+""",
+)
+"""Programs that compile what many tests use, each about as long as the other."""
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Fill the cache of compiled kernels before workers start, which would all write to it."""
     in_worker = hasattr(session.config, "workerinput")
     if not in_worker and session.config.getoption("numprocesses", None):
-        warm_up(Scheme())
-        warm_up_compiled()
+        running = [subprocess.Popen([sys.executable, "-c", program]) for program in KERNELS]
+        for one in running:
+            assert one.wait() == 0
 
 
 @pytest.fixture(scope="session")
