@@ -58,14 +58,14 @@ def leader_first() -> Iterator[None]:
         wait()
 
 
-def check_share(key: str, count: int, parts: int = 1) -> None:
-    """Refuse `count` samples a step that do not part equally, nor when parted before.
+def check_share(key: str, count: int) -> None:
+    """Refuse `count` samples a step that do not part equally.
 
     Raises:
         InvalidInput: under `key`.
     """
-    if size() > 1 and count % (parts * size()):
-        allowed = f"must be a multiple of {parts * size()} for {size()} processes"
+    if size() > 1 and count % size():
+        allowed = f"must be a multiple of {size()} for {size()} processes"
         raise InvalidInput(key, count, allowed)
 
 

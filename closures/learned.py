@@ -11,9 +11,12 @@ from closures.dual import DualSolver
 from closures.encoder import Encoder, hermite_degrees, hermite_features
 from closures.features import EXTENT, NODES, SplineFeatures, trapezoid, unit_maxwellian
 from closures.gas import BGK_GAS, Gas
-from closures.production import Production
+from closures.linear_response import linear_response
 from closures.reduced import ReducedClosure
+from closures.reduced_features import ReducedSplineFeatures
+from closures.response import Response
 from closures.splines import SplineBasis
+from kinetic.boltzmann import BoltzmannOperator
 
 BASIS = SplineBasis(extent=6.0, intervals=24)
 
@@ -31,11 +34,13 @@ RESOLVED = 0.05
 
 
 class Learned(nn.Module):
-    """K functions w(c), their dissipation and, for Boltzmann's collisions, their production.
+    """K functions w(c), their dissipation and, for Boltzmann's collisions, their response.
 
     In one dimension half of w is odd (the larger half), in more they have the parities of the
     first polynomials (`closures.reduced_features`).
     """
+
+    response: Tensor
 
     def __init__(self, moments: int, gas: Gas = BGK_GAS) -> None:
         super().__init__()
@@ -47,7 +52,9 @@ class Learned(nn.Module):
         degrees = hermite_degrees(moments, dimension)
         order = torch.argsort(parity, stable=True)
         self.dissipation = Dissipation(torch.tensor(degrees)[order])
-        self.production = Production(parity[order]) if gas.collision == "boltzmann" else None
+        self.collides = gas.collision == "boltzmann"
+        # Before it is known: all moments relax like the stress.
+        self.register_buffer("response", 0.5 * torch.eye(moments * self.collides).double())
 
     def closure(self) -> MomentClosure | ReducedClosure:
         """The closure of the present parameters (differentiable)."""
@@ -60,8 +67,16 @@ class Learned(nn.Module):
             features,
             REDUCED_DUAL,
             dissipation=dissipation,
-            production=self.production,
+            response=Response(self.response) if self.collides else None,
         )
+
+    @torch.no_grad()
+    def respond_to(self, operator: BoltzmannOperator) -> None:
+        """Let collisions do to the moments what the operator does near equilibrium."""
+        features = self.encoder.features()
+        assert isinstance(features, ReducedSplineFeatures)
+        same = features.parity[:, None] == features.parity
+        self.response.copy_(torch.where(same, linear_response(features, operator), 0.0))
 
     @torch.no_grad()
     def order_by_degree(self) -> None:

@@ -44,10 +44,10 @@ from closures.model_files import (
     refuse,
     write_files,
 )
-from closures.production import Production
 from closures.reduced import ReducedClosure, reduced_invariants
 from closures.reduced_features import ReducedHermiteFeatures, ReducedSplineFeatures, degrees
 from closures.resources import closures_dir
+from closures.response import Response
 from closures.splines import SplineBasis
 from closures.start import StartNetwork, from_tensors
 from kinetic.errors import InvalidInput, check_choice, nearest
@@ -68,8 +68,8 @@ SCHEMA_VERSION = "1.2"
 DISSIPATION = "dissipation."
 """Begins the names of the tensors of the dissipation."""
 
-PRODUCTION = "production."
-"""Begins the names of the tensors of what Boltzmann's collisions do."""
+RESPONSE = "response"
+"""Name of the tensor of what Boltzmann's collisions do."""
 
 FAST = "fast."
 """Begins the names of the tensors of the network of `closures.start`; a model may do without."""
@@ -326,16 +326,16 @@ def write_model(
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {"coefficients": features.coefficients.detach(), "parity": features.parity}
     tensors |= {f"{DISSIPATION}{name}": value for name, value in dissipation.state_dict().items()}
-    production = getattr(closure, "production", None)
-    if production is not None:
-        tensors |= {f"{PRODUCTION}{name}": value for name, value in production.state_dict().items()}
+    response = getattr(closure, "response", None)
+    if response is not None:
+        tensors[RESPONSE] = response.matrix
     if start is not None:
         tensors |= {f"{FAST}{name}": value for name, value in start.state_dict().items()}
     kind = {
         "schema_version": SCHEMA_VERSION,
         "closure": "entropy",
         "dimension": closure.dimension,
-        "collision": "bgk" if production is None else "boltzmann",
+        "collision": "bgk" if response is None else "boltzmann",
         "moments": closure.moments,
         "basis": {"extent": features.basis.extent, "intervals": features.basis.intervals},
     }
@@ -364,7 +364,7 @@ def read_model(folder: Path, moments: int | None = None) -> Closure:
         start = _start(folder, tensors, features.parity)
         return LearnedClosure("entropy", features, DUAL, start=start, **learned)
     if manifest["collision"] == "boltzmann":
-        learned["production"] = _production(folder, tensors, features.parity)
+        learned["response"] = _response(folder, tensors, features.parity)
     return LearnedReducedClosure("entropy", dimension, features, REDUCED_DUAL, **learned)
 
 
@@ -408,16 +408,16 @@ def _dissipation(folder: Path, tensors: Mapping[str, Tensor], count: int) -> Dis
     return dissipation
 
 
-def _production(folder: Path, tensors: Mapping[str, Tensor], parity: Tensor) -> Production:
-    production = Production(parity).requires_grad_(False)
-    own = production.state_dict()
-    given = {name: tensors.get(PRODUCTION + name, torch.zeros(0)) for name in own}
-    if any(given[name].shape != value.shape for name, value in own.items()):
+def _response(folder: Path, tensors: Mapping[str, Tensor], parity: Tensor) -> Response:
+    matrix = tensors.get(RESPONSE, torch.zeros(0))
+    if matrix.shape != (len(parity), len(parity)):
         raise refuse(folder, f"{WEIGHTS} has collisions of the wrong shapes")
-    if not all(_is_real(t) and bool(torch.isfinite(t).all()) for t in given.values()):
+    if not (_is_real(matrix) and bool(torch.isfinite(matrix).all())):
         raise refuse(folder, f"{WEIGHTS} has collisions that do not hold real numbers")
-    production.load_state_dict(given)
-    return production
+    matrix = matrix.double()
+    if not (torch.equal(matrix, matrix.T) and bool(torch.linalg.eigvalsh(matrix)[0] > 0.0)):
+        raise refuse(folder, f"{WEIGHTS} has collisions that are not symmetric and positive")
+    return Response(matrix)
 
 
 def _start(folder: Path, tensors: Mapping[str, Tensor], parity: Tensor) -> StartNetwork | None:

@@ -30,14 +30,14 @@ from functools import cached_property, partial
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from closures.closure import Frame, OnNodes
 from closures.dissipation import Dissipation
 from closures.dual import DualSolver
 from closures.features import EXTENT, INVARIANTS, NODES
-from closures.production import Production
 from closures.reduced_dual import ReducedDual, log_partition
+from closures.response import Response
 
 HOTTEST = 0.99
 """Largest kappa of f_hat between nodes."""
@@ -136,7 +136,7 @@ class ReducedClosure(OnNodes):
         nodes: number of quadrature nodes on [-L, L].
         conductivity: whether heat is conducted and momentum diffused as well (Navier-Stokes).
         dissipation: learned damping and diffusion of the moments.
-        production: what collisions do to the moments; None for those of BGK.
+        response: what collisions do to the moments; None for those of BGK.
         device: where the tensors are.
         slower: how much slower than by nu/eps stress and heat flux relax, for Navier-Stokes.
     """
@@ -149,7 +149,7 @@ class ReducedClosure(OnNodes):
     nodes: int = NODES
     conductivity: bool = False
     dissipation: Dissipation | None = None
-    production: Production | None = None
+    response: Response | None = None
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
     slower: tuple[float, float] = (1.0, 1.0)
 
@@ -157,12 +157,12 @@ class ReducedClosure(OnNodes):
         if device == self.device:
             return self
         dissipation = self.dissipation and copy.deepcopy(self.dissipation).to(device)
-        production = self.production and copy.deepcopy(self.production).to(device)
+        response = self.response and self.response.to(device)
         return replace(
             self,
             features=self.features.to(device),
             dissipation=dissipation,
-            production=production,
+            response=response,
             device=device,
         )
 
@@ -205,26 +205,6 @@ class ReducedClosure(OnNodes):
         begin = torch.zeros_like(mu) if start is None else start
         make = partial(ReducedDual, gamma=self.dual.regularization, across=self.across)
         return self.dual.minimise(make, (self.phi, self.measure), mu, begin)
-
-    def collide(
-        self, m: Tensor, a: Tensor, b: Tensor, start: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """m after an implicit step of collisions, its theta, and which cells have one.
-
-        The new m solves m + (a A + b A^2 + a b A^3) theta_w(m) = m of the argument, for a and b
-        (M,): near equilibrium, where theta_w = m, it is what is left after division by
-        (1 + a A)(1 + b A^2), as the relaxation of BGK divides by (1 + a)(1 + b).
-        """
-        assert self.dual is not None
-        assert self.production is not None
-        A = self.production(m)
-        a, b = a[:, None, None], b[:, None, None]
-        step = a * A + b * (A @ A) + (a * b) * (A @ A @ A)
-        penalty = nn.functional.pad(step, (INVARIANTS, 0, INVARIANTS, 0))
-        mu = torch.cat((m.new_tensor([[1.0, 0.0, 0.0]]).expand(len(m), -1), m), dim=1)
-        make = partial(ReducedDual, gamma=self.dual.regularization, across=self.across)
-        theta, found = self.dual.minimise(make, (self.phi, self.measure, penalty), mu, start)
-        return m - (step @ theta[:, INVARIANTS:, None])[:, :, 0], theta, found
 
     def distribution(self, frame: Frame, theta: Tensor) -> ReducedDecoded:
         combined = self.features.combine(theta[:, INVARIANTS:])

@@ -1,7 +1,7 @@
 """The dual function of maximum entropy for reduced distributions: see `closures.reduced`.
 
     D(theta) = sum_n [w_n exp(alpha_n) Z(beta_n) + TRACE B(kappa_n/WALL)]
-               - theta.mu + gamma/2 |theta|^2 + theta.P.theta/2,
+               - theta.mu + gamma/2 |theta|^2,
     log Z = -(d/2) (kappa + log(1 - kappa)),     kappa = beta sqrt(2/d) < 1,
 
 with w_n = Mc(c_n) dc_n and (alpha, beta) = theta.phi. Across the flow the density is Gaussian of
@@ -9,15 +9,12 @@ mean <s> = sqrt(d/2) kappa/(1 - kappa) and variance 1/(1 - kappa)^2 of s. D is c
 
 Where hardly any mass is left nothing holds kappa, and between two nodes it would pass 1. The
 barrier B(x) = -x - log(1 - x) keeps it below WALL at the nodes, as a trace of gas there would.
-
-The matrix P, positive semidefinite, makes an implicit step of collisions out of it: the m of its
-minimum solves m + P theta(m) = mu, which is how m of `mu` relaxes by dm/dt = -A theta, P = dt A.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -44,12 +41,10 @@ class ReducedDual:
         measure: w (n,).
         gamma: regularisation.
         across: d.
-        penalty: P of the cells (M, P, P), or None for zero.
     """
 
     phi: Tensor
     measure: Tensor
-    penalty: Tensor | None = None
     gamma: float = 0.0
     across: int = 1
 
@@ -58,11 +53,7 @@ class ReducedDual:
         return self.measure.sum(), torch.stack((self.measure, torch.zeros_like(self.measure)))
 
     def take(self, rows: Tensor) -> ReducedDual:
-        if self.penalty is None:
-            return self
-        part = replace(self, penalty=self.penalty[rows])
-        part.__dict__["products"] = self.products
-        return part
+        return self
 
     @cached_property
     def products(self) -> tuple[Tensor, Tensor]:
@@ -87,13 +78,13 @@ class ReducedDual:
         x = density[:, 1] / WALL
         barrier = -TRACE * (x + torch.log1p(-x)).sum(1)
         value = density[:, 0].sum(1) + barrier - (theta * mu).sum(1)
-        return value + 0.5 * (theta * self._penalised(theta)).sum(1)
+        return value + 0.5 * self.gamma * (theta * theta).sum(1)
 
     def gradient(self, mu: Tensor, theta: Tensor, density: Tensor) -> Tensor:
         mass, kappa = density.unbind(1)
         push = TRACE * math.sqrt(2.0 / self.across) / WALL * (kappa / (WALL - kappa))
         moments = mass @ self.phi[0] + (mass * self._mean(kappa) + push) @ self.phi[1]
-        return moments - mu + self._penalised(theta)
+        return moments - mu + self.gamma * theta
 
     def newton_step(self, density: Tensor, gradient: Tensor) -> Tensor:
         mass, kappa = density.unbind(1)
@@ -106,16 +97,8 @@ class ReducedDual:
         diagonal = hessian.diagonal(dim1=1, dim2=2)
         # Round-off of the sum, not physics: a density that is all but a delta has a singular H.
         diagonal += self.gamma + 1e-14 * diagonal.amax(1, keepdim=True)
-        if self.penalty is not None:
-            hessian = hessian + self.penalty
         L, _ = torch.linalg.cholesky_ex(hessian)
         return -torch.cholesky_solve(gradient[:, :, None], L)[:, :, 0]
 
     def _mean(self, kappa: Tensor) -> Tensor:
         return math.sqrt(0.5 * self.across) * kappa / (1.0 - kappa)
-
-    def _penalised(self, theta: Tensor) -> Tensor:
-        """(gamma + P) theta."""
-        if self.penalty is None:
-            return self.gamma * theta
-        return self.gamma * theta + (self.penalty @ theta[:, :, None])[:, :, 0]

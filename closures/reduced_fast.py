@@ -1,10 +1,8 @@
 """The closure `entropy` in two and three velocity dimensions with a compiled solver.
 
 `CompiledReduced` is `FiniteVolume` with kernels that take each trajectory by itself through all
-steps to the next snapshot (`closures.reduced_runtime`). The discretisation is the same but for two
-things that act below the error of either: theta is found to `TOLERANCE` only, what is left of the
-residual being kept with the moments; and A(m) of Boltzmann's collisions is that of the beginning of
-a step in all its stages.
+steps to the next snapshot (`closures.reduced_runtime`). The discretisation is the same; theta is
+found to `TOLERANCE` only, what is left of the residual being kept with the moments.
 """
 
 from __future__ import annotations
@@ -34,10 +32,9 @@ from closures.finite_volume import (
     physical,
 )
 from closures.library import LearnedReducedClosure
-from closures.production import Production
 from closures.reduced import ReducedClosure
 from closures.reduced_features import ReducedSplineFeatures
-from closures.reduced_runtime import Dual, Gas, Network, Problem, Space, Tables
+from closures.reduced_runtime import Dual, Gas, Problem, Space, Tables
 from closures.runtime import Array, Method
 from kinetic.collisions import BGK
 
@@ -100,7 +97,7 @@ def tables(closure: ReducedClosure, nodes: int) -> Tables:
         norm=(2.0 * closure.across) ** -0.5,
         xi=xi,
         xi_weights=xi_weights,
-        collides=closure.production is not None,
+        **_collisions(closure),
     )
 
 
@@ -132,17 +129,12 @@ def _powers(coefficients: Array) -> Array:
     return np.ascontiguousarray(both).reshape(len(both), -1)
 
 
-def _network(production: Production) -> Network:
-    """The network of A, its constant less what the network gives at m = 0."""
-    with torch.no_grad():
-        zero = torch.zeros((1, len(production.parity)), dtype=torch.float64)
-        constant = production.constant - production.even(zero)[0]
-    first, second, last = (
-        (layer.weight.detach().numpy(), layer.bias.detach().numpy())
-        for layer in (production.first, production.second, production.last)
-    )
-    parity, places = production.parity.numpy(), production.places.numpy()
-    return Network(first, second, last, constant.numpy(), np.ascontiguousarray(places), parity)
+def _collisions(closure: ReducedClosure) -> dict[str, Array]:
+    """Rates and modes of a response, or none."""
+    if closure.response is None:
+        return {"rates": np.zeros(0), "modes": np.zeros((0, 0))}
+    rates, modes = (one.numpy() for one in closure.response.modes)
+    return {"rates": rates, "modes": np.ascontiguousarray(modes)}
 
 
 class CompiledReduced(FiniteVolume):
@@ -166,10 +158,6 @@ class CompiledReduced(FiniteVolume):
     @cached_property
     def _dual(self) -> Dual:
         return dual(self.closure)._replace(tolerance=TOLERANCE)
-
-    @cached_property
-    def _network(self) -> Network:
-        return _network(self.closure.production or Production(self.closure.features.parity))
 
     @cached_property
     def _method(self) -> Method:
@@ -213,7 +201,7 @@ class CompiledReduced(FiniteVolume):
         def one(b: int) -> tuple[Space, float, int, int, int]:
             space, problem = self._space(), self._problem()
             self._write(space, state, b)
-            rest = self._method, self._gases[b], self._dual, self._tables, self._network
+            rest = self._method, self._gases[b], self._dual, self._tables
             return space, *marching(space, problem, *rest, float(time[b]), stop)
 
         ends = self._each(one)
@@ -260,9 +248,8 @@ class CompiledReduced(FiniteVolume):
             frame=np.empty((s, N, 3)),
             m=np.empty((N, K)),
             mean=np.empty((N, P)),
-            factors=np.empty((s, N, P, P)),
-            holds=np.zeros((s, N), np.bool_),
-            production=np.zeros((N, P, P) if t.collides else (N, 0, 0)),
+            factors=np.empty((N, P, P)),
+            holds=np.zeros(N, np.bool_),
             pieces=np.empty((N, J, 8)),
             edge=np.empty((s, F, 2)),
             rate=np.empty((s, F, 2, 2, q)),
@@ -274,7 +261,6 @@ class CompiledReduced(FiniteVolume):
         N, P, h = self.cells, len(self._tables.order), self._dual.weights.size
         return Problem(
             mu=np.empty((N, P)),
-            penalty=np.zeros((N, P, P) if self._tables.collides else (N, 0, 0)),
             residual=np.zeros((N, P)),
             size=np.empty(N),
             step=np.empty(P),
@@ -310,8 +296,7 @@ class CompiledReduced(FiniteVolume):
         def one(b: int) -> tuple[Space, float, int, int, int]:
             space, problem = self._space(), self._problem()
             self._write(space, state, b)
-            tables = self._tables
-            reduced_runtime.decode(space, problem, self._dual, tables.order, tables.collides)
+            reduced_runtime.decode(space, problem, self._dual, self._tables.order)
             return space, 0.0, reduced_runtime.DONE, 0, 0
 
         ends = self._each(one)

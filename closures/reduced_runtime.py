@@ -6,8 +6,7 @@ takes a trajectory through all its steps to the next snapshot. What makes it fas
 `closures.runtime` says of splines, parities and depositions:
 
 - Newton's method keeps the factors of its Hessian from stage to stage and step to step as long as
-  they reduce the residual well (the chord method): the same in all stages of BGK, those of each
-  stage where collisions are a part of the dual problem.
+  they reduce the residual well (the chord method).
 - Its first step costs no density: the averages that the last theta of the cell has are known.
 - What is left of the residual is not lost: `_encode` takes from the moments what f_hat holds of it,
   so that tolerances need not add up over the steps.
@@ -56,25 +55,11 @@ DONE, NONPHYSICAL, NO_DENSITY = 0, 1, 2
 SLOW = 0.2
 """A chord step that leaves more than this part of the residual is the last with its factors."""
 
-BLOCK = 64
-"""Cells that go through the network of A together."""
-
 FIRST, SECOND = np.int64(0), np.int64(1)
 """Numbers with a type: for each literal among its arguments a kernel is compiled anew."""
 
 HOTTEST, WALL, TRACE, STRAINED = 0.99, 0.95, 1e-7, 1.0
 """As in `closures.reduced`, `closures.reduced_dual` and `closures.finite_volume`."""
-
-
-class Network(NamedTuple):
-    """A(m) of `closures.production`: three layers, the constant, and where its entries stand."""
-
-    first: tuple[Array, Array]
-    second: tuple[Array, Array]
-    last: tuple[Array, Array]
-    constant: Array
-    places: NDArray[np.int64]
-    parity: Array
 
 
 class Dual(NamedTuple):
@@ -102,6 +87,7 @@ class Tables(NamedTuple):
     powers: of t in each interval, of a and b by turns, (K, 8 J). extent: L; density: of knots;
         norm: 1/sqrt(2 d). Given, as a compiler may divide anew by what is divided by here.
     xi, xi_weights: half-range Gauss rule on [0, 1].
+    rates, modes: of `closures.response` (K,) and (K, K); none for the collisions of BGK.
     """
 
     across: int
@@ -114,7 +100,8 @@ class Tables(NamedTuple):
     norm: float
     xi: Array
     xi_weights: Array
-    collides: bool
+    rates: Array
+    modes: Array
 
 
 class Gas(NamedTuple):
@@ -140,9 +127,9 @@ class Space(NamedTuple):
 
     U (s, N, 3), theta (s, N, P) in `order`, f: masses, then 1/(1 - kappa), at +c and -c
     (s, N, 2, 2 h), rest: of the residual (s, N, K), frame: u, sqrt T, 1/sqrt T (s, N, 3);
-    m (N, K), mean: <phi> (N, P), factors of each stage (s, N, P, P) and whether they hold (s, N),
-    production: A in `order` (N, P, P), pieces: cubics of alpha and kappa by turns (N, J, 8), edge:
-    largest speeds (s, F, 2), rate: of g and h (s, F, 2, 2, q), flux (s, F, 3), status (N,).
+    m (N, K), mean: <phi> (N, P), factors (N, P, P) and whether they hold (N,), pieces: cubics of
+    alpha and kappa by turns (N, J, 8), edge: largest speeds (s, F, 2), rate: of g and h
+    (s, F, 2, 2, q), flux (s, F, 3), status (N,).
     """
 
     U: Array
@@ -154,7 +141,6 @@ class Space(NamedTuple):
     mean: Array
     factors: Array
     holds: NDArray[np.bool_]
-    production: Array
     pieces: Array
     edge: Array
     rate: Array
@@ -163,12 +149,11 @@ class Space(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Dual problems of N cells: moments mu and residual (N, P), penalty P (N, P, P) of collisions,
-    size of the residual (N,); and space for one cell.
+    """Dual problems of N cells: moments mu and residual (N, P), size of the residual (N,); and
+    space for one cell.
     """
 
     mu: Array
-    penalty: Array
     residual: Array
     size: Array
     step: Array
@@ -288,14 +273,11 @@ def _project(sums, side, first, last, phi, mean):  # type: ignore[no-untyped-def
 
 
 @_inlined
-def _residual(cell, mu, theta, mean, gamma, stiff, penalty, residual):  # type: ignore[no-untyped-def]
-    """Write <phi> - mu + (gamma + P) theta of a cell; return its largest entry, NaN if one is."""
+def _residual(cell, mu, theta, mean, gamma, residual):  # type: ignore[no-untyped-def]
+    """Write <phi> - mu + gamma theta of a cell; return its largest entry, NaN if one is."""
     largest, P = 0.0, theta.shape[1]
     for k in range(P):
         total = mean[cell, k] - mu[cell, k] + gamma * theta[cell, k]
-        if stiff:
-            for j in range(P):
-                total += penalty[cell, k, j] * theta[cell, j]
         residual[cell, k] = total
         if not abs(total) <= largest:
             largest = abs(total)
@@ -303,7 +285,7 @@ def _residual(cell, mu, theta, mean, gamma, stiff, penalty, residual):  # type: 
 
 
 @_compiled
-def _factorise(dual, f, weights, rows, stiff, penalty, factors):  # type: ignore[no-untyped-def]
+def _factorise(dual, f, weights, rows, factors):  # type: ignore[no-untyped-def]
     """Write Hessian + floor = L D L^T: L, and 1/D in its diagonal.
 
     Of masses g and of s with mean mu and variance v, the product of a + s b and a' + s b' is
@@ -317,10 +299,6 @@ def _factorise(dual, f, weights, rows, stiff, penalty, factors):  # type: ignore
     _weighted(weights[0], phi, FIRST, P, rows)
     _products(rows, phi, FIRST, even, FIRST, even, factors)
     _products(rows, phi, even, P, even, P, factors)
-    if stiff:
-        for i in range(P):
-            for j in range(i + 1):
-                factors[i, j] += penalty[i, j]
     _eliminate(factors, dual.gamma)
 
 
@@ -373,14 +351,14 @@ def _products(rows, phi, first, last, begin, end, out):  # type: ignore[no-untyp
 
 
 @_compiled
-def _whole_steps(theta, f, mean, factors, holds, dual, stiff, problem, status):  # type: ignore[no-untyped-def]
+def _whole_steps(theta, f, mean, factors, holds, dual, problem, status):  # type: ignore[no-untyped-def]
     """Newton's method, undamped, of the cells that are `PENDING`, which become `FINE`.
 
     `mean` and `f` are those of theta. A step that fails with old factors is taken back
     and done again with new ones; where it fails with these they become `UNDECODED`. Cells go
     through it side by side, as calls for each would cost more than their arithmetic.
     """
-    mu, penalty, residual, size, step, sums, weights, rows = problem
+    mu, residual, size, step, sums, weights, rows = problem
     N, P = theta.shape
     for _ in range(WHOLE_STEPS):
         left = 0
@@ -390,14 +368,14 @@ def _whole_steps(theta, f, mean, factors, holds, dual, stiff, problem, status): 
             left += 1
             fresh = not holds[cell]
             if fresh:
-                _factorise(dual, f[cell], weights, rows, stiff, penalty[cell], factors[cell])
+                _factorise(dual, f[cell], weights, rows, factors[cell])
             _newton_step(factors[cell], residual[cell], step)
             for k in range(P):
                 theta[cell, k] += step[k]
             before = size[cell]
             inside = _density(theta[cell], dual, f[cell])
             _averages(dual, f[cell], sums, mean[cell])
-            after = _residual(cell, mu, theta, mean, dual.gamma, stiff, penalty, residual)
+            after = _residual(cell, mu, theta, mean, dual.gamma, residual)
             holds[cell] = after <= SLOW * before
             if inside and after <= dual.tolerance:
                 status[cell] = FINE
@@ -408,7 +386,7 @@ def _whole_steps(theta, f, mean, factors, holds, dual, stiff, problem, status): 
                     theta[cell, k] -= step[k]
                 _density(theta[cell], dual, f[cell])
                 _averages(dual, f[cell], sums, mean[cell])
-                after = _residual(cell, mu, theta, mean, dual.gamma, stiff, penalty, residual)
+                after = _residual(cell, mu, theta, mean, dual.gamma, residual)
                 holds[cell] = False
             size[cell] = after
         if left == 0:
@@ -416,7 +394,7 @@ def _whole_steps(theta, f, mean, factors, holds, dual, stiff, problem, status): 
 
 
 @_compiled
-def _value(cell, theta, dual, stiff, f, problem):  # type: ignore[no-untyped-def]
+def _value(cell, theta, dual, f, problem):  # type: ignore[no-untyped-def]
     """D(theta) of `closures.reduced_dual` for a cell, kappa below WALL."""
     total, P, h = 0.0, theta.shape[1], f.shape[2] // 2
     for side in range(2):
@@ -425,31 +403,28 @@ def _value(cell, theta, dual, stiff, f, problem):  # type: ignore[no-untyped-def
             total += f[cell, side, n] - dual.trace[n] * (x + np.log1p(-x))
     for k in range(P):
         total += theta[cell, k] * (0.5 * dual.gamma * theta[cell, k] - problem.mu[cell, k])
-        if stiff:
-            for j in range(P):
-                total += 0.5 * theta[cell, k] * problem.penalty[cell, k, j] * theta[cell, j]
     return total
 
 
 @_compiled
-def _damped_steps(cell, theta, f, mean, factors, dual, stiff, problem):  # type: ignore[no-untyped-def]
+def _damped_steps(cell, theta, f, mean, factors, dual, problem):  # type: ignore[no-untyped-def]
     """`closures.dual.DualSolver` for one cell; return whether it converged."""
-    mu, penalty, residual, _, step, sums, weights, rows = problem
+    mu, residual, _, step, sums, weights, rows = problem
     inside = _density(theta[cell], dual, f[cell])
     start = 0.0
     for n in range(dual.weights.size):
         start += 2.0 * dual.weights[n]
-    if not inside or not _value(cell, theta, dual, stiff, f, problem) <= start:
+    if not inside or not _value(cell, theta, dual, f, problem) <= start:
         _clear(theta[cell])
         _density(theta[cell], dual, f[cell])
     old = np.empty_like(step)
     for _ in range(dual.iterations):
         _averages(dual, f[cell], sums, mean[cell])
-        size = _residual(cell, mu, theta, mean, dual.gamma, stiff, penalty, residual)
+        size = _residual(cell, mu, theta, mean, dual.gamma, residual)
         if size <= dual.tolerance:
             return True
-        bound = _value(cell, theta, dual, stiff, f, problem)
-        _factorise(dual, f[cell], weights, rows, stiff, penalty[cell], factors[cell])
+        bound = _value(cell, theta, dual, f, problem)
+        _factorise(dual, f[cell], weights, rows, factors[cell])
         _newton_step(factors[cell], residual[cell], step)
         slope, length = 0.0, 1.0
         for k in range(step.size):
@@ -460,31 +435,31 @@ def _damped_steps(cell, theta, f, mean, factors, dual, stiff, problem):  # type:
                 theta[cell, k] = old[k] + length * step[k]
             inside = _density(theta[cell], dual, f[cell])
             if inside:
-                value = _value(cell, theta, dual, stiff, f, problem)
+                value = _value(cell, theta, dual, f, problem)
                 if abs(slope) < FLAT or value <= bound + SUFFICIENT * length * slope:
                     break
             length *= 0.5
     _averages(dual, f[cell], sums, mean[cell])
-    size = _residual(cell, mu, theta, mean, dual.gamma, stiff, penalty, residual)
+    size = _residual(cell, mu, theta, mean, dual.gamma, residual)
     return size <= dual.tolerance
 
 
 @_compiled
-def _search(theta, f, mean, factors, holds, dual, stiff, problem, status):  # type: ignore[no-untyped-def]
+def _search(theta, f, mean, factors, holds, dual, problem, status):  # type: ignore[no-untyped-def]
     """Find theta of problem.mu from the theta of the cells that are `PENDING`.
 
     They become `FINE`, `DAMPED` or `UNDECODED`. `f` and `mean` are those of theta,
     before as afterwards.
     """
-    mu, penalty, residual, size = problem.mu, problem.penalty, problem.residual, problem.size
+    mu, residual, size = problem.mu, problem.residual, problem.size
     for cell in range(theta.shape[0]):
         if status[cell] == PENDING:
-            size[cell] = _residual(cell, mu, theta, mean, dual.gamma, stiff, penalty, residual)
+            size[cell] = _residual(cell, mu, theta, mean, dual.gamma, residual)
             status[cell] = FINE if size[cell] <= dual.tolerance else PENDING
-    _whole_steps(theta, f, mean, factors, holds, dual, stiff, problem, status)
+    _whole_steps(theta, f, mean, factors, holds, dual, problem, status)
     for cell in range(theta.shape[0]):
         if status[cell] in (PENDING, UNDECODED):
-            good = _damped_steps(cell, theta, f, mean, factors, dual, stiff, problem)
+            good = _damped_steps(cell, theta, f, mean, factors, dual, problem)
             status[cell] = DAMPED if good else UNDECODED
             holds[cell] = False
 
@@ -499,49 +474,14 @@ def _ask(m, order, mu):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _penalise(production, factors, penalty):  # type: ignore[no-untyped-def]
-    """Write a A + b A^2 + a b A^3 of `closures.reduced.ReducedClosure.collide`."""
-    N, P = production.shape[:2]
-    square, cube = np.empty((P, P)), np.empty((P, P))
-    for cell in range(N):
-        A, a, b = production[cell], factors[0, cell], factors[1, cell]
-        for k in range(P):
-            for j in range(P):
-                penalty[cell, k, j] = a * A[k, j]
-        if b != 0.0:
-            _multiply(A, A, square)
-            _multiply(square, A, cube)
-            for k in range(P):
-                for j in range(P):
-                    penalty[cell, k, j] += b * square[k, j] + a * b * cube[k, j]
-
-
-@_inlined
-def _multiply(A, B, out):  # type: ignore[no-untyped-def]
-    for i in range(out.shape[0]):
-        for j in range(out.shape[0]):
-            out[i, j] = 0.0
-        for k in range(out.shape[0]):
-            a = A[i, k]
-            if a != 0.0:
-                for j in range(out.shape[0]):
-                    out[i, j] += a * B[k, j]
-
-
-@_compiled
-def _settle(theta, order, stiff, problem, m, rest):  # type: ignore[no-untyped-def]
-    """Write m of the theta found, after the collisions that it is implicit in; and the residual."""
-    mu, penalty, residual = problem.mu, problem.penalty, problem.residual
+def _settle(order, problem, m, rest):  # type: ignore[no-untyped-def]
+    """Write the m that theta was asked for, and the residual."""
     for cell in range(m.shape[0]):
         for k in range(order.size):
             place = order[k] - 3
             if place >= 0:
-                value = mu[cell, k]
-                if stiff:
-                    for j in range(order.size):
-                        value -= penalty[cell, k, j] * theta[cell, j]
-                m[cell, place] = value
-                rest[cell, place] = residual[cell, k]
+                m[cell, place] = problem.mu[cell, k]
+                rest[cell, place] = problem.residual[cell, k]
 
 
 @_compiled
@@ -565,46 +505,70 @@ def _strained(theta, order, dual, f, mean, holds, sums, status):  # type: ignore
 
 
 @_compiled
-def _decode(space, i, slot, plain, dissipated, dissipates, factors, order, dual, stiff, problem):  # type: ignore[no-untyped-def]
-    """Theta of stage i, in place of the last one, of moments after dissipation (N, K).
+def _decode(space, slot, plain, dissipated, lost, slowest, dissipates, order, dual, problem):  # type: ignore[no-untyped-def]
+    """Theta, in place of the last one, of moments after collisions and dissipation (N, K).
 
-    Where hardly any density has them, those without it are taken. `factors` of the collisions of
-    each cell, (2, N). Return how many cells were not `FINE`.
+    Where hardly any density has them, those without dissipation are taken; where collisions have
+    not raised the entropy, `slowest`. `lost`: what collisions took away, of either kind
+    (2, N, K), or nothing. Return how many cells were not `FINE`.
     """
-    theta, f = space.theta[slot], space.f[slot]
-    # Without a penalty the dual problem is that of every stage.
-    kind = i if stiff else 0
-    mean, held, holds, status = space.mean, space.factors[kind], space.holds[kind], space.status
-    if stiff:
-        _penalise(space.production, factors, problem.penalty)
-    _ask(dissipated, order, problem.mu)
-    for cell in range(status.size):
+    theta, f, mean = space.theta[slot], space.f[slot], space.mean
+    held, holds, status = space.factors, space.holds, space.status
+    N = plain.shape[0]
+    _ask(dissipated if dissipates else plain, order, problem.mu)
+    kind = np.full(N, 1 if dissipates else 0)
+    for cell in range(N):
         status[cell] = PENDING
-    _search(theta, f, mean, held, holds, dual, stiff, problem, status)
+    _search(theta, f, mean, held, holds, dual, problem, status)
     if dissipates and _strained(theta, order, dual, f, mean, holds, problem.sums, status):
-        for cell in range(theta.shape[0]):
+        for cell in range(N):
             if status[cell] == PENDING:
+                kind[cell] = 0
                 for k in range(order.size):
                     if order[k] >= 3:
                         problem.mu[cell, k] = plain[cell, order[k] - 3]
-        _search(theta, f, mean, held, holds, dual, stiff, problem, status)
-    _settle(theta, order, stiff, problem, space.m, space.rest[slot])
+        _search(theta, f, mean, held, holds, dual, problem, status)
+    if lost.shape[1] and _falls(theta, order, lost, kind, status):
+        for cell in range(N):
+            if status[cell] == PENDING:
+                for k in range(order.size):
+                    if order[k] >= 3:
+                        problem.mu[cell, k] = slowest[kind[cell], cell, order[k] - 3]
+        _search(theta, f, mean, held, holds, dual, problem, status)
+    _settle(order, problem, space.m, space.rest[slot])
     damped = 0
-    for cell in range(theta.shape[0]):
+    for cell in range(N):
         damped += status[cell] != FINE
     return damped
 
 
 @_compiled
-def _resume(space, problem, dual, order, collides):  # type: ignore[no-untyped-def]
+def _falls(theta, order, lost, kind, status):  # type: ignore[no-untyped-def]
+    """Mark the cells where collisions lowered the entropy, theta.lost < 0; whether there are any.
+
+    See `closures.response`.
+    """
+    found = False
+    for cell in range(theta.shape[0]):
+        gained = 0.0
+        for k in range(order.size):
+            if order[k] >= 3:
+                gained += theta[cell, k] * lost[kind[cell], cell, order[k] - 3]
+        if gained < 0.0 and status[cell] != UNDECODED:
+            status[cell], found = PENDING, True
+    return found
+
+
+@_compiled
+def _resume(space, problem, dual, order):  # type: ignore[no-untyped-def]
     """Prepare slot 0 for its first step: what belongs to theta, and what it leaves of m."""
     theta, f, mean, residual = space.theta[0], space.f[0], space.mean, problem.residual
     _ask(space.m, order, problem.mu)
     for cell in range(space.m.shape[0]):
         _density(theta[cell], dual, f[cell])
         _averages(dual, f[cell], problem.sums, mean[cell])
-        _residual(cell, problem.mu, theta, mean, dual.gamma, collides, problem.penalty, residual)
-    _settle(theta, order, collides, problem, space.m, space.rest[0])
+        _residual(cell, problem.mu, theta, mean, dual.gamma, residual)
+    _settle(order, problem, space.m, space.rest[0])
 
 
 @_compiled
@@ -760,36 +724,68 @@ def _encode(space, slots, i, method, resting, tables, r, particles, place, flat)
 
 
 @_compiled
-def _collisions(space, slot, gas, method, dt, weight, correction, factors):  # type: ignore[no-untyped-def]
-    """Write dt nu/eps times the weight of the stage, and that of the correction squared."""
+def _collisions(space, slot, gas, dt, z):  # type: ignore[no-untyped-def]
+    """Write dt nu/eps of the cells."""
     for cell in range(space.m.shape[0]):
         nu, (p, q) = 1.0, gas.exponents
         if p != 0.0 or q != 0.0:
             T = space.frame[slot, cell, 1] ** 2
             nu = space.U[slot, cell, 0] ** p * T**q
-        rate = _sped_up(dt * nu / gas.knudsen[cell], method)
-        factors[0, cell], factors[1, cell] = weight * rate, correction * rate * rate
+        z[cell] = dt * nu / gas.knudsen[cell]
 
 
 @_compiled
-def _relax(space, slot, gas, collides, scale, factors, plain, dissipated):  # type: ignore[no-untyped-def]
+def _relax(space, slot, gas, method, scale, weight, correction, z, plain, dissipated):  # type: ignore[no-untyped-def]
     """Write m after BGK collisions, without and with dissipation over the time `scale`."""
     m = space.m
     N, K = m.shape
+    slow = np.empty(N)
     for cell in range(N):
-        slow = 1.0 if collides else (1.0 + factors[0, cell]) * (1.0 + factors[1, cell])
+        rate = _sped_up(z[cell], method)
+        slow[cell], z[cell] = weight * rate, 1.0 + correction * rate * rate
         for k in range(K):
-            plain[cell, k] = m[cell, k] / slow
+            plain[cell, k] = m[cell, k] / ((1.0 + slow[cell]) * z[cell])
     if gas.dissipates:
-        _dissipate(space, slot, gas, collides, scale, factors, dissipated)
-        if not collides:
-            for cell in range(N):
-                for k in range(K):
-                    dissipated[cell, k] /= 1.0 + factors[1, cell]
+        _dissipate(space, slot, gas, scale, slow, dissipated)
+        for cell in range(N):
+            for k in range(K):
+                dissipated[cell, k] /= z[cell]
 
 
 @_compiled
-def _dissipate(space, slot, gas, collides, scale, factors, x):  # type: ignore[no-untyped-def]
+def _respond(space, slot, gas, method, tables, scale, weight, correction, z, both, lost, slowest):  # type: ignore[no-untyped-def]
+    """Write m after the collisions of `closures.response`, without and with dissipation before.
+
+    Of `both` (2, N, K): what collisions take away is `lost`, and m were all rates the slowest.
+    """
+    m, modes = space.m, tables.modes
+    N, K = m.shape
+    mode, slowing = np.empty(K), np.empty(K)
+    _copy(m, both[0])
+    if gas.dissipates:
+        _dissipate(space, slot, gas, scale, np.zeros(N), both[1])
+    for cell in range(N):
+        for k in range(K):
+            rate = _sped_up(z[cell] * tables.rates[k], method)
+            slowing[k] = 1.0 / ((1.0 + weight * rate) * (1.0 + correction * rate * rate))
+        for kind in range(2 if gas.dissipates else 1):
+            _clear(mode)
+            for j in range(K):
+                for k in range(K):
+                    mode[k] += both[kind, cell, j] * modes[j, k]
+            for k in range(K):
+                mode[k] *= slowing[k]
+            for j in range(K):
+                new = 0.0
+                for k in range(K):
+                    new += modes[j, k] * mode[k]
+                old = both[kind, cell, j]
+                lost[kind, cell, j], slowest[kind, cell, j] = old - new, old * slowing[0]
+                both[kind, cell, j] = new
+
+
+@_compiled
+def _dissipate(space, slot, gas, scale, slow, x):  # type: ignore[no-untyped-def]
     """Solve `closures.dissipation.dissipate` for x (N, K).
 
     Row j is (excess_j + before_j + after_j) x_j - before_j x_(j-1) - after_j x_(j+1) = m_j. Two
@@ -808,10 +804,9 @@ def _dissipate(space, slot, gas, collides, scale, factors, x):  # type: ignore[n
             _conductance(U, frame, slot, j, gas, scale, h)
         else:
             _clear(h)
-        slow = 0.0 if collides else factors[0, j]
         for k in range(K):
             before, after = g[k] * lightness, h[k] * lightness
-            excess = 1.0 + slow + scale * gas.damping[k, j]
+            excess = 1.0 + slow[j] + scale * gas.damping[k, j]
             if j == 0:
                 inverse = 1.0 / (excess + before + after)
                 w[j, k], x[j, k] = before * inverse, m[j, k] * inverse
@@ -849,67 +844,6 @@ def _conductance(U, frame, slot, j, gas, scale, out):  # type: ignore[no-untyped
     for k in range(out.size):
         flow = here * gas.diffusivity[k, j] + there * gas.diffusivity[k, c]
         out[k] = 0.5 * scale * N * N * flow
-
-
-@_inlined
-def _layer(weights, bias, x, bends, out):  # type: ignore[no-untyped-def]
-    """Write a layer of a block of cells, x (n, cells), four inputs at a time."""
-    cells, n = out.shape[1], x.shape[0]
-    for i in range(out.shape[0]):
-        for c in range(cells):
-            out[i, c] = bias[i]
-        j = 0
-        while j + 4 <= n:
-            w0, w1, w2, w3 = weights[i, j], weights[i, j + 1], weights[i, j + 2], weights[i, j + 3]
-            for c in range(cells):
-                one = w0 * x[j, c] + w1 * x[j + 1, c]
-                out[i, c] += one + w2 * x[j + 2, c] + w3 * x[j + 3, c]
-            j += 4
-        while j < n:
-            w0 = weights[i, j]
-            for c in range(cells):
-                out[i, c] += w0 * x[j, c]
-            j += 1
-        if bends:
-            for c in range(cells):
-                out[i, c] = 1.0 - 2.0 / (_exp(2.0 * out[i, c]) + 1.0)
-
-
-@_compiled
-def _produce(space, network, order):  # type: ignore[no-untyped-def]
-    """Write A of the moments the cells have."""
-    N, K = space.m.shape
-    width, entries = network.first[1].size, network.constant.size
-    x, y, z = np.empty((K, BLOCK)), np.empty((width, BLOCK)), np.empty((width, BLOCK))
-    out, L = np.empty((2, entries, BLOCK)), np.zeros((K, K))
-    for begin in range(0, N, BLOCK):
-        count = min(BLOCK, N - begin)
-        for side in range(2):
-            for k in range(K):
-                sign = network.parity[k] if side == 1 else 1.0
-                for c in range(BLOCK):
-                    x[k, c] = sign * space.m[min(begin + c, N - 1), k]
-            _layer(network.first[0], network.first[1], x, True, y)
-            _layer(network.second[0], network.second[1], y, True, z)
-            _layer(network.last[0], network.last[1], z, False, out[side])
-        for c in range(count):
-            for n in range(entries):
-                both = out[0, n, c] + out[1, n, c]
-                L[network.places[0, n], network.places[1, n]] = network.constant[n] + 0.5 * both
-            _square(L, order, space.production[begin + c])
-
-
-@_inlined
-def _square(L, order, A):  # type: ignore[no-untyped-def]
-    """Write L L^T, L (K, K) lower triangular, with rows and columns as in `order`."""
-    for i in range(order.size):
-        for j in range(i + 1):
-            p, q, product = order[i] - 3, order[j] - 3, 0.0
-            if p >= 0 and q >= 0:
-                for k in range(min(p, q) + 1):
-                    product += L[p, k] * L[q, k]
-            A[i, j] = product
-            A[j, i] = product
 
 
 @_compiled
@@ -1040,7 +974,7 @@ def _limit(limiter, part, f, limited):  # type: ignore[no-untyped-def]
 def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
     """Return the kernel `march` that reconstructs with `limiter`."""
 
-    def march(space, problem, method, gas, dual, tables, network, time, stop):  # type: ignore[no-untyped-def]
+    def march(space, problem, method, gas, dual, tables, time, stop):  # type: ignore[no-untyped-def]
         """Advance from `time` to `stop`, the state in slot 0, and back to it.
 
         Returns:
@@ -1057,11 +991,13 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
         particles = (np.empty(most), np.empty(most), np.empty(most), np.empty(most))
         resting = not method.beta[1].any()
         place, flat = np.empty(most, np.int64), np.empty(COPIES * 8 * J)
-        combined, factors = np.empty((2, J + 3)), np.zeros((2, N))
-        plain, dissipated = np.empty((N, K)), np.empty((N, K))
+        combined, z, both = np.empty((2, J + 3)), np.empty(N), np.empty((2, N, K))
+        collides = tables.rates.size > 0
+        told = N if collides else 0
+        lost, slowest = np.empty((2, told, K)), np.empty((2, told, K))
         base, damped, slots = 0, 0, np.empty(s, np.int64)
         bad = _frames(space, FIRST, dimension)
-        _resume(space, problem, dual, tables.order, tables.collides)
+        _resume(space, problem, dual, tables.order)
         while time < stop:
             slot = base % s
             fastest = 0.0
@@ -1072,8 +1008,6 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
             count = max(np.ceil((stop - time) / largest * (1.0 - 1e-12)), 1.0)
             dt = (stop - time) / count
             r = dt * N
-            if tables.collides:
-                _produce(space, network, tables.order)
             if method.beta[:, 0].any():
                 _pieces(space, slot, tables, combined)
                 _faces(limiter, space, slot, FIRST, method, gas, tables, r)
@@ -1093,22 +1027,14 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
                     _encode(space, slots, i, method, resting, tables, r, particles, place, flat)
                 weight = method.diagonal[i]
                 correction = method.correction if i == s - 1 else 0.0
-                _collisions(space, slot, gas, method, dt, weight, correction, factors)
-                _relax(space, slot, gas, tables.collides, weight * dt, factors, plain, dissipated)
-                chosen = dissipated if gas.dissipates else plain
-                damped += _decode(
-                    space,
-                    i,
-                    slot,
-                    plain,
-                    chosen,
-                    gas.dissipates,
-                    factors,
-                    tables.order,
-                    dual,
-                    tables.collides,
-                    problem,
-                )
+                _collisions(space, slot, gas, dt, z)
+                rule = weight * dt, weight, correction
+                if collides:
+                    _respond(space, slot, gas, method, tables, *rule, z, both, lost, slowest)
+                else:
+                    _relax(space, slot, gas, method, *rule, z, both[0], both[1])
+                chosen = both[0], both[1], lost, slowest, gas.dissipates
+                damped += _decode(space, slot, *chosen, tables.order, dual, problem)
                 for cell in range(N):
                     if space.status[cell] == UNDECODED:
                         _copy(space.U[slot], space.U[0])
@@ -1131,13 +1057,10 @@ MARCH: Mapping[str, Callable[..., tuple[float, int, int, int]]] = MappingProxyTy
 
 
 @_compiled
-def decode(space, problem, dual, order, collides):  # type: ignore[no-untyped-def]
-    """Write theta of the moments in slot 0, found from equilibrium, and the status of cells.
-
-    The penalty of collisions, if there are any, is taken as it is, zero at the start.
-    """
-    theta, f, mean, factors = space.theta[0], space.f[0], space.mean, space.factors[0]
-    holds, status = space.holds[0], space.status
+def decode(space, problem, dual, order):  # type: ignore[no-untyped-def]
+    """Write theta of the moments in slot 0, found from equilibrium, and the status of cells."""
+    theta, f, mean, factors = space.theta[0], space.f[0], space.mean, space.factors
+    holds, status = space.holds, space.status
     _ask(space.m, order, problem.mu)
     for cell in range(space.m.shape[0]):
         # All cells begin with one Hessian.
@@ -1145,9 +1068,8 @@ def decode(space, problem, dual, order, collides):  # type: ignore[no-untyped-de
         _density(theta[cell], dual, f[cell])
         _averages(dual, f[cell], problem.sums, mean[cell])
         if cell == 0:
-            weights, rows, penalty = problem.weights, problem.rows, problem.penalty[0]
-            _factorise(dual, f[0], weights, rows, collides, penalty, factors[0])
+            _factorise(dual, f[0], problem.weights, problem.rows, factors[0])
         else:
             _copy(factors[0], factors[cell])
         holds[cell], status[cell] = True, PENDING
-    _search(theta, f, mean, factors, holds, dual, collides, problem, status)
+    _search(theta, f, mean, factors, holds, dual, problem, status)

@@ -24,34 +24,24 @@ from torch import Tensor, nn
 
 from closures import distributed
 from closures.closure import MomentClosure
-from closures.collision_samples import (
-    CollisionSamples,
-    linear_response,
-    operator_of,
-    read_collisions,
-)
 from closures.distil import distil
-from closures.features import INVARIANTS
 from closures.finite_volume import Failure
-from closures.gas import Gas
 from closures.learned import BASIS, Learned
 from closures.learning_data import gas_of_data, open_data
 from closures.library import ClosureConfig, write_model
+from closures.linear_response import operator_of
 from closures.memory import keep_freed_memory
 from closures.objective import POWER, Objective
-from closures.production import relative_error
-from closures.reduced_features import ReducedSplineFeatures
 from closures.samples import Samples, read_samples
 from closures.stages import History, Run, Stage, patience_is_spent
 from closures.unrolling import Windows, read_windows, rollout_error
-from kinetic.boltzmann import BoltzmannOperator
 from kinetic.dataset import TrajectorySet
 from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.options import Options, integer, optional, positive, text
 from kinetic.output import package_version
 from kinetic.progress import ProgressBar
 
-CHECK_EVERY = {"moments": 100, "collisions": 600, "rollout": 5}
+CHECK_EVERY = {"moments": 100, "rollout": 5}
 """Steps between two looks at the validation set, each of which leaves a checkpoint."""
 
 WINDOWS = 400
@@ -65,16 +55,6 @@ MOMENT_RATE = 0.02
 
 HELD_OUT = {1: 40, 2: 4, 3: 4}
 """Most validation trajectories that the solver is run on, by velocity dimension."""
-
-COLLISION_RATE, COLLISION_STEPS = 5e-3, 12
-"""Learning rate of the production, and its steps, of half a batch, for each step of the moments."""
-
-AT_ONCE = 4000
-"""Samples whose theta is found together."""
-
-
-Responses = tuple[Tensor, Tensor, Tensor]
-"""Moments m, theta of w and what collisions do to m, (n, K) each."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +145,7 @@ def _train(config: TrainConfig, folder: Path, progress: bool) -> Trained:
     gas = gas_of_data(data)
     config = replace(config, closure=config.closure.completed(gas.dimension))
     learned = Learned(config.closure.moments or 0, gas)
-    run = Run(learned, _stages(config.train, gas), folder, key)
+    run = Run(learned, _stages(config.train), folder, key)
     keep_freed_memory()
     with ProgressBar(progress, "training") as bar:
         run.learn(data, validation, bar)
@@ -180,8 +160,7 @@ def check_shares(options: TrainOptions) -> None:
     Raises:
         InvalidInput: under ``train.batch`` or ``train.trajectories``.
     """
-    # Collisions are learned from half a batch.
-    distributed.check_share("train.batch", options.batch, 2)
+    distributed.check_share("train.batch", options.batch)
     distributed.check_share("train.trajectories", options.trajectories)
 
 
@@ -207,10 +186,8 @@ def _write(
     write_model(folder / "model", closure, manifest, start)
 
 
-def _stages(options: TrainOptions, gas: Gas) -> tuple[Stage[Learned], ...]:
+def _stages(options: TrainOptions) -> tuple[Stage[Learned], ...]:
     """The stages of training in their order."""
-    if gas.collision == "boltzmann":
-        return Moments(options), Collisions(options), Rollout(options)
     return Moments(options), Rollout(options)
 
 
@@ -255,78 +232,14 @@ class Moments:
         return patience_is_spent(history, self.options.patience)
 
 
-class Collisions:
-    """The stage that learns what Boltzmann's collisions do to the moments.
-
-    w stays as it is, and so do m, theta and R of the samples, which are found once.
-    """
-
-    name = "collisions"
-    samples: CollisionSamples
-    held_out: CollisionSamples
-    operator: BoltzmannOperator
-
-    def __init__(self, options: TrainOptions) -> None:
-        self.options, self.steps = options, COLLISION_STEPS * options.steps
-        self.check_every = CHECK_EVERY[self.name]
-        self._known: tuple[Responses, Responses] | None = None
-
-    def rates(self, learned: Learned) -> list[tuple[nn.Module, float]]:
-        assert learned.production is not None
-        return [(part, COLLISION_RATE) for part in learned.production.network]
-
-    def begin(self, learned: Learned) -> None:
-        learned.order_by_degree()
-        features = learned.encoder.features()
-        assert learned.production is not None
-        assert isinstance(features, ReducedSplineFeatures)
-        learned.production.set_response(linear_response(features, self.operator))
-
-    def read(self, data: TrajectorySet, validation: TrajectorySet) -> None:
-        count, seed = self.options.samples, self.options.seed
-        self.operator, self._known = operator_of(data), None
-        self.samples = read_collisions(data, BASIS, count, seed)
-        self.held_out = read_collisions(validation, BASIS, count // 10, seed)
-
-    def loss(self, learned: Learned, step: int) -> Tensor:
-        m, theta, R = self._responses(learned)[0]
-        rng = np.random.default_rng([self.options.seed, step])
-        rows = torch.as_tensor(rng.integers(len(m), size=self.options.batch // 2))
-        rows = distributed.share(rows)
-        assert learned.production is not None
-        return relative_error(learned.production, m[rows], theta[rows], R[rows])
-
-    def validate(self, learned: Learned) -> float:
-        assert learned.production is not None
-        return float(relative_error(learned.production, *self._responses(learned)[1]))
-
-    def stalled(self, history: History) -> bool:
-        return False
-
-    def _responses(self, learned: Learned) -> tuple[Responses, Responses]:
-        if self._known is None:
-            self._known = responses(learned, self.samples), responses(learned, self.held_out)
-        return self._known
-
-
-@torch.no_grad()
-def responses(learned: Learned, samples: CollisionSamples) -> Responses:
-    """m, theta of w and R of samples, (n, K) each."""
-    closure = learned.closure()
-    assert isinstance(closure.features, ReducedSplineFeatures)
-    table = closure.features.table
-    m, R = samples.averages @ table, samples.rates @ table
-    parts = [closure.decode(part, part[:, 0])[0] for part in m.split(AT_ONCE)]
-    return m, torch.cat(parts)[:, INVARIANTS:], R
-
-
 class Rollout:
     """The stage that adjusts w and its dissipation through the solver.
 
-    What Boltzmann's collisions do is known of the w it was learned for: these stay as they are.
+    What Boltzmann's collisions do is known of the w it begins with: these stay as they are.
     """
 
     name = "rollout"
+    data: TrajectorySet
     windows: Windows
     held_out: Windows
 
@@ -336,16 +249,17 @@ class Rollout:
 
     def rates(self, learned: Learned) -> list[tuple[nn.Module, float]]:
         rate = self.options.update_rate
-        if learned.production is not None:
+        if learned.collides:
             return [(learned.dissipation, rate)]
         return [(learned.encoder, MOMENT_RATE * rate), (learned.dissipation, rate)]
 
     def begin(self, learned: Learned) -> None:
-        if learned.production is None:
-            learned.order_by_degree()
+        learned.order_by_degree()
+        if learned.collides:
+            learned.respond_to(operator_of(self.data))
 
     def read(self, data: TrajectorySet, validation: TrajectorySet) -> None:
-        self.windows = read_windows(data, BASIS, WINDOWS)
+        self.data, self.windows = data, read_windows(data, BASIS, WINDOWS)
         self.held_out = read_windows(validation, BASIS, HELD_OUT[data.dim])
 
     def loss(self, learned: Learned, step: int) -> Tensor:

@@ -15,10 +15,10 @@ from training_data import write_data
 
 import closures
 from closures.closure import Frame
-from closures.collision_samples import linear_response, operator_of
 from closures.features import trapezoid, unit_maxwellian
 from closures.gas import Gas
 from closures.library import load
+from closures.linear_response import linear_response, operator_of
 from closures.network import collisions, stages
 from closures.network.closure import Architecture, NetworkClosure, Networks
 from closures.network.collisions import AsFeatures

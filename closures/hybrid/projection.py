@@ -17,12 +17,12 @@ from closures.closure import MomentClosure
 from closures.features import INVARIANTS, SplineFeatures
 from closures.finite_volume import STRAINED
 from closures.hybrid import runtime
-from closures.hybrid.runtime import Array, Grid, Network, Tables
+from closures.hybrid.runtime import Array, Grid, Tables
 from closures.learned import DUAL
-from closures.production import Production
 from closures.reduced import ReducedClosure
 from closures.reduced_dual import TRACE
 from closures.reduced_features import ReducedSplineFeatures
+from closures.response import Response
 from kinetic.collisions import BGK
 from kinetic.errors import InvalidInput
 from kinetic.moments import conserved, primitive
@@ -101,10 +101,10 @@ class Projection:
         per_node = grid.columns // grid.points
         return Grid(grid.nodes, grid.mass[:per_node], grid.transverse[:per_node], grid.volume)
 
-    @cached_property
-    def network(self) -> Network | None:
+    @property
+    def response(self) -> Response | None:
         """What collisions do to the moments, if not what BGK's do."""
-        return network_of(self.closure)
+        return getattr(self.closure, "response", None)
 
     @cached_property
     def _dissipation(self) -> tuple[Array, Array]:
@@ -190,15 +190,12 @@ class Projection:
             Undecodable: some cells have no f_hat.
         """
         rate = self.rate(frame)
-        collides = self.network is not None
         # BGK's collisions act with the dissipation, others on what it has left.
-        before = step * rate * (not collides)
+        before = step * rate * (self.response is None)
         damped = self._dissipated(m, frame, 1.0 + before, step)[rows]
         plain = m[rows] / (1.0 + before[rows])[:, None]
-        part, a, b = frame[rows], step * rate[rows], correction * rate[rows] ** 2
-        if not collides:
-            damped, plain = (one / (1.0 + b)[:, None] for one in (damped, plain))
-        decoded, found = self._collided(damped, part, start[rows], a, b)
+        part, rates = frame[rows], (step * rate[rows], correction * rate[rows] ** 2)
+        decoded, found = self._collided(damped, part, start[rows], *rates)
         with np.errstate(invalid="ignore"):
             calm = np.abs(decoded.theta[:, INVARIANTS:]).max(axis=1) <= STRAINED
         strained = np.flatnonzero(~(found & calm))
@@ -207,8 +204,7 @@ class Projection:
                 plain[strained],
                 part[strained],
                 0.0 * start[rows][strained],
-                a[strained],
-                b[strained],
+                *(one[strained] for one in rates),
             )
             decoded.theta[strained], decoded.masses[strained] = again.theta, again.masses
         if not found.all():
@@ -225,27 +221,25 @@ class Projection:
     def _collided(
         self, m: Array, frame: Array, start: Array, a: Array, b: Array
     ) -> tuple[Decoded, NDArray[np.bool_]]:
-        """theta after collisions by `closures.reduced.ReducedClosure.collide`, if there are any."""
-        penalty = np.zeros((len(m), m.shape[1], m.shape[1]))
-        if self.network is not None:
-            runtime.produce(m, self.network, penalty)
-            A, a = penalty, a[:, None, None]
-            penalty = a * A
-            if b.any():
-                b, square = b[:, None, None], A @ A
-                penalty += b * square + (a * b) * (square @ A)
-        return self._search(m, frame, start, penalty)
+        """theta after the collisions of `closures.response`, or after the last of BGK's."""
+        if self.response is None:
+            return self.decode(m / (1.0 + b)[:, None], frame, start)
+        rates = self.response.modes[0].numpy()
+        slowing = (1.0 + np.outer(a, rates)) * (1.0 + np.outer(b, rates**2))
+        new = self.response.relaxed(torch.from_numpy(m), torch.from_numpy(slowing)).numpy()
+        decoded, found = self.decode(np.ascontiguousarray(new), frame, start)
+        rises = np.flatnonzero((decoded.theta[:, INVARIANTS:] * (m - new)).sum(1) < 0.0)
+        if rises.size:
+            slowest = m[rises] / slowing[rises, :1]
+            again, found[rises] = self.decode(slowest, frame[rises], decoded.theta[rises])
+            decoded.theta[rises], decoded.masses[rises] = again.theta, again.masses
+        return decoded, found
 
     def decode(self, m: Array, frame: Array, start: Array) -> tuple[Decoded, NDArray[np.bool_]]:
         """f_hat of m, and which cells have one."""
-        return self._search(m, frame, start, np.zeros((len(m), m.shape[1], m.shape[1])))
-
-    def _search(
-        self, m: Array, frame: Array, start: Array, penalty: Array
-    ) -> tuple[Decoded, NDArray[np.bool_]]:
         theta, found = start.copy(), np.zeros(len(m), np.bool_)
         masses = np.empty((len(m), 2, self.tables.c.size))
-        runtime.decode(m, penalty, theta, self.tables, frame, masses, found)
+        runtime.decode(m, theta, self.tables, frame, masses, found)
         U = conserved(frame[:, 0], frame[:, 1], frame[:, 2], self.grid.dim)
         return Decoded(U, frame, theta, masses), found
 
@@ -293,19 +287,3 @@ def tables_of(closure: LearnedKind) -> Tables:
         gamma=dual.regularization,
         iterations=dual.iterations,
     )
-
-
-def network_of(closure: LearnedKind) -> Network | None:
-    """The production of a closure as the kernels take it, if it has one."""
-    production: Production | None = getattr(closure, "production", None)
-    if production is None:
-        return None
-    with torch.no_grad():
-        zero = torch.zeros((1, closure.moments), dtype=torch.float64)
-        constant = production.constant - production.even(zero)[0]
-    first, second, last = (
-        (layer.weight.detach().numpy(), layer.bias.detach().numpy())
-        for layer in (production.first, production.second, production.last)
-    )
-    places = np.ascontiguousarray(production.places.numpy())
-    return Network(first, second, last, constant.numpy(), places, production.parity.numpy())

@@ -46,18 +46,6 @@ class Tables(NamedTuple):
     iterations: int
 
 
-class Network(NamedTuple):
-    """A(m) of `closures.production`: weight and bias of its layers, constant less what the network
-    gives at m = 0, places of the entries, parity of w."""
-
-    first: tuple[Array, Array]
-    second: tuple[Array, Array]
-    last: tuple[Array, Array]
-    constant: Array
-    places: NDArray[np.int64]
-    parity: Array
-
-
 class Work(NamedTuple):
     """Space for the search in one cell: masses and kappa at the nodes, derivatives of the dual."""
 
@@ -223,7 +211,7 @@ def _density(theta, tables, mass, kappa):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _value(mu, theta, penalty, tables, work):  # type: ignore[no-untyped-def]
+def _value(mu, theta, tables, work):  # type: ignore[no-untyped-def]
     """D(theta) of `closures.reduced_dual`."""
     total, mass, kappa = 0.0, work.mass, work.kappa
     for n in range(mass.size):
@@ -231,19 +219,15 @@ def _value(mu, theta, penalty, tables, work):  # type: ignore[no-untyped-def]
         total += mass[n] - tables.trace * (x + np.log(1.0 - x))
     for k in range(theta.size):
         total += theta[k] * (0.5 * tables.gamma * theta[k] - mu[k])
-        for j in range(theta.size):
-            total += 0.5 * theta[k] * penalty[k, j] * theta[j]
     return total
 
 
 @_compiled
-def _gradient(mu, theta, penalty, tables, work):  # type: ignore[no-untyped-def]
+def _gradient(mu, theta, tables, work):  # type: ignore[no-untyped-def]
     """Write dD/dtheta and return its largest entry, NaN if there is one."""
     d, mass, kappa, gradient = tables.dimension - 1, work.mass, work.kappa, work.gradient
     for k in range(theta.size):
         gradient[k] = tables.gamma * theta[k] - mu[k]
-        for j in range(theta.size):
-            gradient[k] += penalty[k, j] * theta[j]
     for n in range(mass.size):
         mean = 0.0
         if d:
@@ -259,7 +243,7 @@ def _gradient(mu, theta, penalty, tables, work):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _factorise(penalty, tables, mass, kappa, rows, factor):  # type: ignore[no-untyped-def]
+def _factorise(tables, mass, kappa, rows, factor):  # type: ignore[no-untyped-def]
     """Write the Cholesky factor of the Hessian into the lower half of `factor` (P, P).
 
     Of a node with mass g, and of s with mean mu and variance v, sums of products are those of
@@ -286,8 +270,6 @@ def _factorise(penalty, tables, mass, kappa, rows, factor):  # type: ignore[no-u
     for i in range(P):
         # Round-off of the sum, not physics: a density that is all but a delta has a singular H.
         factor[i, i] += tables.gamma + 1e-14 * largest
-        for j in range(i + 1):
-            factor[i, j] += penalty[i, j]
     for i in range(P):
         for j in range(i + 1):
             total = factor[i, j]
@@ -313,12 +295,11 @@ def _newton_step(factor, gradient, step):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def decode(m, penalties, theta, tables, frame, masses, found):  # type: ignore[no-untyped-def]
+def decode(m, theta, tables, frame, masses, found):  # type: ignore[no-untyped-def]
     """Find theta (cells, 3+K) of m (cells, K) from the theta given, by the damped Newton method.
 
     Args:
         m: moments.
-        penalties: P of `closures.reduced_dual` (cells, K, K).
         theta: where to start from; equilibrium where that is better.
         tables: of the closure.
         frame: rho, u, T (cells, 3).
@@ -326,19 +307,18 @@ def decode(m, penalties, theta, tables, frame, masses, found):  # type: ignore[n
         found: whether a cell has a theta (cells,), written.
     """
     P, N = theta.shape[1], tables.c.size
-    mu, new, penalty = np.zeros(P), np.empty(P), np.zeros((P, P))
+    mu, new = np.zeros(P), np.empty(P)
     work = Work(
         np.empty(N), np.empty(N), np.empty(P), np.empty(P), np.empty((P, 2 * N)), np.empty((P, P))
     )
     mu[0] = 1.0
     for cell in range(m.shape[0]):
         mu[3:] = m[cell]
-        penalty[3:, 3:] = penalties[cell]
         new[:] = theta[cell]
-        found[cell] = _whole_steps(mu, new, penalty, tables, work)
+        found[cell] = _whole_steps(mu, new, tables, work)
         if not found[cell]:
             new[:] = theta[cell]
-            found[cell] = _damped_steps(mu, new, penalty, tables, work)
+            found[cell] = _damped_steps(mu, new, tables, work)
         theta[cell] = new
         rho, T, d = frame[cell, 0], frame[cell, 2], tables.dimension - 1
         for n in range(N):
@@ -347,10 +327,10 @@ def decode(m, penalties, theta, tables, frame, masses, found):  # type: ignore[n
 
 
 @_compiled
-def _whole_steps(mu, theta, penalty, tables, work):  # type: ignore[no-untyped-def]
+def _whole_steps(mu, theta, tables, work):  # type: ignore[no-untyped-def]
     """Newton's method, undamped, with factors kept as long as they serve; whether it converged."""
     inside = _density(theta, tables, work.mass, work.kappa)
-    before = _gradient(mu, theta, penalty, tables, work)
+    before = _gradient(mu, theta, tables, work)
     holds = False
     for _ in range(WHOLE_STEPS):
         if inside and before <= tables.tolerance:
@@ -358,12 +338,12 @@ def _whole_steps(mu, theta, penalty, tables, work):  # type: ignore[no-untyped-d
         if not (inside and before < np.inf):
             return False
         if not holds:
-            _factorise(penalty, tables, work.mass, work.kappa, work.rows, work.factor)
+            _factorise(tables, work.mass, work.kappa, work.rows, work.factor)
         _newton_step(work.factor, work.gradient, work.step)
         for k in range(theta.size):
             theta[k] += work.step[k]
         inside = _density(theta, tables, work.mass, work.kappa)
-        size = _gradient(mu, theta, penalty, tables, work)
+        size = _gradient(mu, theta, tables, work)
         if not size <= before:
             return False
         holds, before = size <= SLOW * before, size
@@ -371,32 +351,32 @@ def _whole_steps(mu, theta, penalty, tables, work):  # type: ignore[no-untyped-d
 
 
 @_compiled
-def _damped_steps(mu, theta, penalty, tables, work):  # type: ignore[no-untyped-def]
+def _damped_steps(mu, theta, tables, work):  # type: ignore[no-untyped-def]
     """Minimise D from `theta`, which is written, by `closures.dual`; whether it converged."""
     inside = _density(theta, tables, work.mass, work.kappa)
-    if not (inside and _value(mu, theta, penalty, tables, work) <= tables.measure.sum()):
+    if not (inside and _value(mu, theta, tables, work) <= tables.measure.sum()):
         theta[:] = 0.0
         _density(theta, tables, work.mass, work.kappa)
     old = np.empty(theta.size)
     for _ in range(tables.iterations):
-        size = _gradient(mu, theta, penalty, tables, work)
+        size = _gradient(mu, theta, tables, work)
         if size <= tables.tolerance:
             return True
         if not size < np.inf:
             return False
-        bound = _value(mu, theta, penalty, tables, work)
-        _factorise(penalty, tables, work.mass, work.kappa, work.rows, work.factor)
+        bound = _value(mu, theta, tables, work)
+        _factorise(tables, work.mass, work.kappa, work.rows, work.factor)
         _newton_step(work.factor, work.gradient, work.step)
         slope, length = (work.gradient * work.step).sum(), 1.0
         old[:] = theta
         for _ in range(HALVINGS + 1):
             theta[:] = old + length * work.step
             if _density(theta, tables, work.mass, work.kappa):
-                value = _value(mu, theta, penalty, tables, work)
+                value = _value(mu, theta, tables, work)
                 if abs(slope) < FLAT or value <= bound + SUFFICIENT * length * slope:
                     break
             length *= 0.5
-    return _gradient(mu, theta, penalty, tables, work) <= tables.tolerance
+    return _gradient(mu, theta, tables, work) <= tables.tolerance
 
 
 @_compiled
@@ -560,43 +540,3 @@ def dissipate(m, excess, damping, diffusivity, pressure, rho, periodic, out):  #
             after[j], before[c] = flux / rho[j], flux / rho[c]
         _dissipate(row, total, before, after)
         out[:, k] = row
-
-
-@_compiled
-def produce(m, network, A):  # type: ignore[no-untyped-def]
-    """Write A (cells, K, K) of m (cells, K) by the network of `closures.production`."""
-    (W1, b1), (W2, b2), (W3, b3) = network.first, network.second, network.last
-    K, entries = m.shape[1], np.empty(W3.shape[0])
-    x, L = np.empty(K), np.zeros((K, K))
-    hidden, deeper = np.empty(W1.shape[0]), np.empty(W2.shape[0])
-    for cell in range(m.shape[0]):
-        entries[:] = network.constant
-        for side in range(2):
-            for k in range(K):
-                x[k] = m[cell, k] * (network.parity[k] if side else 1.0)
-            _layer(W1, b1, x, hidden)
-            hidden[:] = np.tanh(hidden)
-            _layer(W2, b2, hidden, deeper)
-            deeper[:] = np.tanh(deeper)
-            for i in range(entries.size):
-                total = b3[i]
-                for j in range(deeper.size):
-                    total += W3[i, j] * deeper[j]
-                entries[i] += 0.5 * total
-        for i in range(entries.size):
-            L[network.places[0, i], network.places[1, i]] = entries[i]
-        for i in range(K):
-            for j in range(K):
-                total = 0.0
-                for k in range(min(i, j) + 1):
-                    total += L[i, k] * L[j, k]
-                A[cell, i, j] = total
-
-
-@_compiled
-def _layer(W, b, x, out):  # type: ignore[no-untyped-def]
-    for i in range(out.size):
-        total = b[i]
-        for j in range(x.size):
-            total += W[i, j] * x[j]
-        out[i] = total

@@ -37,7 +37,7 @@ from closures.network.moments import (
     maxwellian_moments,
     relative,
 )
-from closures.production import Production
+from closures.network.production import Production
 
 if TYPE_CHECKING:
     from closures.finite_volume import Scheme

@@ -2,8 +2,8 @@
 
     R = -A(m) m,    A = L L^T,    R_k = int w_k(c) Q(f) dv / rho^2        (Maxwell molecules)
 
-for w as the first stage has left it. A is that of `closures.production`: the linear response of the
-operator in equilibrium, plus a network of m. Labels are the operator's own.
+for w as the first stage has left it. A is that of `closures.network.production`: the response of
+the operator near equilibrium, plus a network of m. Labels are the operator's own.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from closures import distributed
-from closures.collision_samples import in_frame, linear_response, operator_of
+from closures.linear_response import in_frame, linear_response, operator_of
 from closures.network.closure import Networks
 from closures.network.moments import HermiteMoments, LearnedMoments
+from closures.network.production import Production, relative_error
 from closures.network.stages import averages
-from closures.production import Production, relative_error
 from closures.reduced_samples import reduce
 from closures.samples import drawn
 from closures.stages import History, patience_is_spent
@@ -101,11 +101,11 @@ class Collisions:
         rng = np.random.default_rng([self.options.seed, 3, step])
         rows = torch.as_tensor(rng.integers(len(self.data[0]), size=self.options.batch))
         m, R = (part[distributed.share(rows)] for part in self.data)
-        return relative_error(self.production, m, m, R)
+        return relative_error(self.production, m, R)
 
     def validate(self, learned: Networks) -> float:
         m, R = self.held_out
-        return float(relative_error(self.production, m, m, R))
+        return float(relative_error(self.production, m, R))
 
     def stalled(self, history: History) -> bool:
         return patience_is_spent(history, self.options.patience)

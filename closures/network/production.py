@@ -1,15 +1,13 @@
-"""What Boltzmann's collisions do to the moments, learned with the H-theorem built in.
+"""What Boltzmann's collisions do to the moments of a closure of networks.
 
-    d_t W = (rho/eps) rho R(m),      R = -A(m) theta_w,      A = L L^T        (Maxwell molecules)
+    d_t W = (rho^2/eps) R(m),      R = -A(m) m,      A = L L^T        (Maxwell molecules)
 
-theta_w are the coefficients of w in log f_hat, so the entropy production of f_hat is
-rho^2/eps theta_w.A theta_w >= 0 whatever A is, and R = 0 in equilibrium, where theta_w = 0. A mixes
-w of one parity only and does not change when m is reflected, so a reflected gas has the reflected
-R. L is a constant, that of the linear response of the operator, plus a small network of m that
-vanishes in equilibrium: so viscosity and heat conduction are those of the operator.
+A mixes w of one parity only and does not change when m is reflected, so a reflected gas has the
+reflected R. L is a constant, that of the linear response of the operator, plus a small network of m
+that vanishes in equilibrium: so viscosity and heat conduction are those of the operator.
 
-Labels are the collision operator's own (`closures.collision_samples`). They are learned relative to
-their size, as nearly equilibrium and far from it both matter.
+Labels are the collision operator's own (`closures.network.collisions`). They are learned relative
+to their size, as nearly equilibrium and far from it both matter.
 """
 
 from __future__ import annotations
@@ -85,7 +83,7 @@ class Production(nn.Module):
         return out
 
 
-def relative_error(production: Production, m: Tensor, theta: Tensor, R: Tensor) -> Tensor:
-    """Mean of |R + A theta|^2 / (|R|^2 + FLOOR^2) over samples (n, K)."""
-    predicted = -(production(m) @ theta[:, :, None])[:, :, 0]
+def relative_error(production: Production, m: Tensor, R: Tensor) -> Tensor:
+    """Mean of |R + A m|^2 / (|R|^2 + FLOOR^2) over samples (n, K)."""
+    predicted = -(production(m) @ m[:, :, None])[:, :, 0]
     return (((predicted - R) ** 2).sum(1) / ((R**2).sum(1) + FLOOR**2)).mean()

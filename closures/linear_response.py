@@ -1,15 +1,13 @@
-"""What Boltzmann's collisions do to distributions of a data set: labels of `closures.production`.
+"""What the collision operator does to moments near equilibrium, and to distributions of data.
 
     R_k = int w_k(c) Q(f) dv / rho^2,    c = (v-u)/sqrt(T)        (Maxwell molecules, dimensionless)
 
-As w will be splines, the sums of their basis over Q are all that is needed. Near equilibrium,
-f = M (1 + theta.w), they are R = -A theta with A of `linear_response`.
+Near equilibrium, f = M (1 + m.w), it is R = -Lambda m with Lambda of `linear_response`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,48 +15,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from closures.reduced_samples import reduce, reduced_averages
-from closures.samples import EXTENT, NODES, drawn
-from closures.splines import SplineBasis
+from closures.reduced_samples import reduce
 from kinetic.boltzmann import BoltzmannOperator, boltzmann_operator
 from kinetic.dataset import TrajectorySet
 
 Array = NDArray[np.float64]
 
 STEP = 1e-2
-"""theta of the differences of `linear_response`, of which they do not depend."""
+"""m of the differences of `linear_response`, of which they do not depend."""
 
 FINER = 4
 """Q is interpolated to nodes so many times as dense, as those of f do not resolve w."""
-
-
-@dataclass(frozen=True)
-class CollisionSamples:
-    """n samples: averages of the basis over f, and sums of it over Q(f)/rho^2, (n, 2 J) each."""
-
-    averages: Tensor
-    rates: Tensor
-
-    def __len__(self) -> int:
-        return len(self.averages)
-
-    def take(self, rows: Tensor) -> CollisionSamples:
-        """The samples `rows`."""
-        return CollisionSamples(self.averages[rows], self.rates[rows])
-
-
-def read_collisions(
-    data: TrajectorySet, basis: SplineBasis, most: int, seed: int
-) -> CollisionSamples:
-    """Evaluate the collision operator of a data set of D = 2 on `most` of its distributions."""
-    operator = operator_of(data)
-    averages, rates = [], []
-    for stored, v in drawn(data, most, seed):
-        f = stored.astype(np.float64)
-        gh = reduce(f, v, data.dim)
-        averages.append(reduced_averages(gh, v, basis, data.dim, EXTENT, NODES)[0])
-        rates.append(_sums(reduce(operator(f), v, data.dim), gh, v, basis, data.dim))
-    return CollisionSamples(torch.cat(averages), torch.cat(rates))
 
 
 def operator_of(data: TrajectorySet) -> BoltzmannOperator:
@@ -75,9 +42,9 @@ class Integrable(Protocol):
 
 
 def linear_response(features: Integrable, operator: BoltzmannOperator) -> Tensor:
-    """A_kl = -d R_k/d theta_l at equilibrium, symmetric, of moments of D = 2: (K, K).
+    """Lambda_kl = -d R_k/d m_l at equilibrium, symmetric, of moments of D = 2: (K, K).
 
-    By central differences of Q(M (1 + theta.w)), M the unit Maxwellian: exact, as Q is quadratic.
+    By central differences of Q(M (1 + m.w)), M the unit Maxwellian: exact, as Q is quadratic.
     """
     v = operator.velocities[0][:, 0]
     a, b = features.matrix(torch.as_tensor(v)).detach().numpy()
@@ -89,12 +56,6 @@ def linear_response(features: Integrable, operator: BoltzmannOperator) -> Tensor
     gh = reduce(np.repeat(M[None], len(Q), axis=0), v, 2)
     A = -features.integrate(*in_frame(reduce(Q, v, 2), gh, v, 2)).detach()
     return 0.5 * (A + A.T)
-
-
-def _sums(q: Array, gh: Array, v: Array, basis: SplineBasis, dimension: int) -> Tensor:
-    """Sums of the basis and of it times s over Q of reduced parts q (2, n, N), per rho^2."""
-    c, masses = in_frame(q, gh, v, dimension)
-    return torch.cat([basis.integrate(c, part) for part in masses], dim=1)
 
 
 def in_frame(q: Array, gh: Array, v: Array, dimension: int) -> tuple[Tensor, Tensor]:
