@@ -161,6 +161,13 @@ def test_gases_that_are_alike_are_not_all_chosen() -> None:
     assert chosen.tolist() == [0, 3]
 
 
+def test_the_worst_is_chosen_and_then_what_is_farthest_from_it() -> None:
+    gases = explored([9.0, 10.0, 1.0], [0] * 3)
+    gases.points[0] = (gases.points[1] + gases.points[2]) / 2
+    chosen = choose(gases, dict.fromkeys(DECADES, 0.0), 2)
+    assert chosen.tolist() == [1, 2]
+
+
 def test_parents_are_the_worst_of_each_decade() -> None:
     gases = explored([1, 2, 3, 4, 5, 6], [-3, -3, -3, 0, 0, 0])
     assert parents(gases, 8).tolist() == [2, 1, 5, 4]

@@ -24,9 +24,6 @@ Rows = NDArray[np.int64]
 Levels = Mapping[int, float]
 """The indicator below which a gas is taken to be accurate, by decade."""
 
-POOL = 4
-"""So many times as many gases as are labelled are considered, the worst ones."""
-
 
 def levels(drawn: Explored, quantile: float) -> dict[int, float]:
     """The quantile of the finite indicators of each decade; zero where there is none."""
@@ -68,12 +65,11 @@ def worst(explored: Explored) -> dict[int, float | None]:
 
 
 def choose(explored: Explored, thresholds: Levels, count: int) -> Rows:
-    """At most `count` candidates and failed gases that are bad and unlike each other.
+    """At most `count` candidates and failed gases that are unlike each other.
 
-    The decades that have any take turns, so that none is forgotten. Within a decade the worst
-    `POOL` times its share are considered, failed ones first: the worst is taken, and then again and
-    again the one for which indicator times distance from those taken is largest; failed gases
-    count like the worst of the others.
+    The decades that have any take turns, so that none is forgotten. Within a decade the worst is
+    taken, a failed one if there is any, and then again and again the one that is farthest from
+    those taken. The worst of all alone would be siblings, which the climb has found by the dozen.
     """
     classes = classify(explored, thresholds)
     eligible = classes.candidate | classes.failed
@@ -94,21 +90,18 @@ def _turns(available: Mapping[int, int], count: int) -> dict[int, int]:
 
 def _worst_unlike(explored: Explored, rows: Rows, count: int) -> Rows:
     """`count` of the rows, see `choose`."""
-    pool = rows[np.argsort(-explored.indicator[rows], kind="stable")][: POOL * count]
-    finite = explored.indicator[pool][np.isfinite(explored.indicator[pool])]
-    weight = np.minimum(explored.indicator[pool], finite.max() if len(finite) else 1.0)
-    return pool[_spread(explored.points[pool], weight, count)]
+    ranked = rows[np.argsort(-explored.indicator[rows], kind="stable")]
+    return ranked[_spread(explored.points[ranked], count)]
 
 
-def _spread(points: Array, weight: Array, count: int) -> Rows:
-    """Rows of points that are heavy and far from each other, the heaviest first."""
+def _spread(points: Array, count: int) -> Rows:
+    """Rows of points that are far from each other, the first one first."""
     taken: list[int] = []
     distance = np.full(len(points), np.inf)
     for _ in range(min(count, len(points))):
-        merit = weight * np.minimum(distance, 1e3)
-        merit[taken] = -1.0
-        taken.append(int(merit.argmax()))
+        taken.append(int(distance.argmax()))
         distance = np.minimum(distance, np.linalg.norm(points - points[taken[-1]], axis=1))
+        distance[taken] = -1.0
     return np.array(taken, dtype=np.int64)
 
 
