@@ -2,7 +2,7 @@
 
 python docs/accuracy.py outputs/compare/.../metrics.json ...
 
-One of one velocity dimension comes first.
+The first of them is of one velocity dimension.
 """
 
 from __future__ import annotations
@@ -58,7 +58,13 @@ def table(metrics: Mapping[str, Any]) -> Iterator[str]:
         entries = [
             NONE if closure == REFERENCE else entry(summary[closure][name]) for name in families
         ]
-        yield f"| {closure} | {' | '.join(entries)} | {milliseconds(summary[closure])} |"
+        yield f"| {called(closure)} | {' | '.join(entries)} | {milliseconds(summary[closure])} |"
+
+
+def called(closure: str) -> str:
+    """Return the name of a closure; of a model that a training run made, that of the run."""
+    path = Path(closure)
+    return path.parent.name if path.name == "model" else closure
 
 
 def command(configuration: Mapping[str, Any]) -> str:
@@ -69,12 +75,11 @@ def command(configuration: Mapping[str, Any]) -> str:
     return " ".join(["closures compare", *changed])
 
 
-def section(metrics: Mapping[str, Any]) -> str:
+def section(metrics: Mapping[str, Any], opening: str = OPENING) -> str:
     """Return what the README says of a comparison."""
     configuration, threads = metrics["configuration"], metrics["threads"]
-    dim = configuration["velocity"]["dim"]
-    opening = (OPENING if dim == 1 else FURTHER).format(
-        dim=dim,
+    opening = opening.format(
+        dim=configuration["velocity"]["dim"],
         collision=configuration["collision"]["name"],
         end=configuration["time"]["end"],
         cells=configuration["cells"],
@@ -96,7 +101,8 @@ def update(readme: str, *metrics: Mapping[str, Any]) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"README.md lacks {BEGIN} or {END}")
-    sections = "\n\n".join(section(one) for one in metrics)
+    openings = (OPENING, *(FURTHER for _ in metrics[1:]))
+    sections = "\n\n".join(map(section, metrics, openings))
     return f"{before}{BEGIN}\n\n{sections}\n\n{END}{after}"
 
 

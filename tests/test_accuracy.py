@@ -68,6 +68,13 @@ def test_the_command_makes_the_same_comparison(metrics: dict[str, Any]) -> None:
     assert SCRIPT["command"](CompareConfig().to_mapping()) == "closures compare"
 
 
+def test_a_trained_model_is_called_by_its_run(metrics: dict[str, Any]) -> None:
+    trained = metrics["summary"] | {"outputs/reproduce/network/model": metrics["summary"]["euler"]}
+    closures = ["euler", "outputs/reproduce/network/model"]
+    found = rows(metrics | {"summary": trained, "closures": closures})
+    assert found["network"] == found["euler"]
+
+
 def test_only_what_is_between_the_markers_changes(metrics: dict[str, Any]) -> None:
     readme = (ROOT / "README.md").read_text()
     once = SCRIPT["update"](readme, metrics)
@@ -78,6 +85,9 @@ def test_only_what_is_between_the_markers_changes(metrics: dict[str, Any]) -> No
     twice = SCRIPT["update"](once, metrics, other)
     assert "The same with `velocity.dim=2` and `collision=bgk`" in twice
     assert twice.count("| euler |") == 2
+    alike = SCRIPT["update"](once, metrics, metrics)
+    assert "The same with `velocity.dim=1`" in alike
+    assert alike.count("Errors in percent: relative L2 norms") == 1
     begin, end = SCRIPT["BEGIN"], SCRIPT["END"]
     assert once.partition(begin)[0] == readme.partition(begin)[0]
     assert once.partition(end)[2] == readme.partition(end)[2]
