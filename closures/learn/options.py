@@ -67,8 +67,6 @@ class LearnConfig(Physics):
         check_gas(Gas.of(self))
         if self.closure.name != "entropy":
             raise InvalidInput("closure", self.closure.name, "only entropy learns concurrently")
-        if self.collision.name == "boltzmann":
-            raise InvalidInput("collision", "boltzmann", "only bgk learns concurrently")
         for key in ("knudsen", "boundary"):
             if getattr(self, key) is not None:
                 allowed = "is explored here; leave it out"
