@@ -739,17 +739,17 @@ def _relax(space, slot, gas, method, scale, weight, correction, z, plain, dissip
     """Write m after BGK collisions, without and with dissipation over the time `scale`."""
     m = space.m
     N, K = m.shape
-    slow = np.empty(N)
+    slow, last = np.empty(N), np.empty(N)
     for cell in range(N):
         rate = _sped_up(z[cell], method)
-        slow[cell], z[cell] = weight * rate, 1.0 + correction * rate * rate
+        slow[cell], last[cell] = weight * rate, 1.0 + correction * rate * rate
         for k in range(K):
-            plain[cell, k] = m[cell, k] / ((1.0 + slow[cell]) * z[cell])
+            plain[cell, k] = m[cell, k] / ((1.0 + slow[cell]) * last[cell])
     if gas.dissipates:
         _dissipate(space, slot, gas, scale, slow, dissipated)
         for cell in range(N):
             for k in range(K):
-                dissipated[cell, k] /= z[cell]
+                dissipated[cell, k] /= last[cell]
 
 
 @_compiled

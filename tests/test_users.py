@@ -183,8 +183,8 @@ def test_a_run_keeps_what_made_it(tmp_path: Path) -> None:
 
 def test_reference_figures_are_kept() -> None:
     figures = ROOT / "docs" / "figures"
-    pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
-    shown = re.findall(r"\]\((figures/[^)]+)\)", pages)
+    pages = "".join(page.read_text() for page in (ROOT / "docs").rglob("*.md"))
+    shown = re.findall(r"\]\((?:\.\./)?(figures/[^)]+)\)", pages)
     assert shown
     kept = {path.relative_to(ROOT / "docs").as_posix() for path in figures.glob("*.png")}
     assert set(shown) == kept
