@@ -3,7 +3,7 @@
     d_t W = (rho^2/eps) R,      R = -Lambda m        (Maxwell molecules)
 
 Lambda (K, K), symmetric and positive definite, is what the operator does near equilibrium
-(`closures.collision_samples.linear_response`). Written for moments it is right far from it too: of
+(`closures.linear_response`). Written for moments it is right far from it too: of
 Maxwell molecules, polynomials of c decay each at a rate of its own, the stress at 1/2 and the heat
 flux at 1/4 exactly, and those of higher degree have products of lower ones beside that. A law
 linear in theta, R = -A theta, needs an A of m that has to be learned, and was five times less right
