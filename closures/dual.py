@@ -44,10 +44,6 @@ class Dual(Protocol):
         """D, a number, and a row of the density at theta = 0."""
         ...
 
-    def take(self, rows: Tensor) -> Dual:
-        """D of the cells `rows`."""
-        ...
-
     def density(self, theta: Tensor) -> Tensor:
         """The density with coefficients theta."""
         ...
@@ -133,7 +129,6 @@ class DualSolver:
                 left = ~done
                 todo, mu, rest = todo[left], mu[left], rest[left]
                 density, residual = density[left], residual[left]
-                dual = dual.take(left)
             rest, density = self._descend(dual, mu, rest, density, residual)
         return theta, converged
 
@@ -160,11 +155,10 @@ class DualSolver:
             if not bad.any():
                 break
             rows = torch.nonzero(bad)[:, 0]
-            part = dual.take(rows)
             step[rows], decrease[rows] = 0.5 * step[rows], 0.5 * decrease[rows]
             new[rows] = theta[rows] + step[rows]
-            density[rows] = part.density(new[rows])
-            after = part.value(mu[rows], new[rows], density[rows])
+            density[rows] = dual.density(new[rows])
+            after = dual.value(mu[rows], new[rows], density[rows])
             bad[rows] = ~(after <= bound[rows] + decrease[rows])
         return new, density
 
@@ -180,9 +174,6 @@ class ExponentialDual:
     @property
     def equilibrium(self) -> tuple[Tensor, Tensor]:
         return self.measure.sum(), self.measure
-
-    def take(self, rows: Tensor) -> ExponentialDual:
-        return self
 
     @cached_property
     def products(self) -> tuple[Tensor, Tensor]:

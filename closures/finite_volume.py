@@ -409,10 +409,11 @@ class FiniteVolume:
         theta, found = self.closure.decode(new, knudsen, theta)
         if self.closure.dissipation is not None:
             strained = self.strained(theta, found)[:, None]
-            m = torch.where(strained, state.m, m)
-            new = torch.where(strained, response.relaxed(state.m, slowing), new)
-            start = torch.where(strained, torch.zeros_like(theta), theta)
-            theta, found = self.closure.decode(new, knudsen, start)
+            if strained.any():
+                m = torch.where(strained, state.m, m)
+                new = torch.where(strained, response.relaxed(state.m, slowing), new)
+                start = torch.where(strained, torch.zeros_like(theta), theta)
+                theta, found = self.closure.decode(new, knudsen, start)
         rises = (theta[:, INVARIANTS:] * (m - new)).sum(1) < 0.0
         if rises.any():
             new = torch.where(rises[:, None], m / slowing[:, :1], new)

@@ -508,8 +508,8 @@ def _strained(theta, order, dual, f, mean, holds, sums, status):  # type: ignore
 def _decode(space, slot, plain, dissipated, lost, slowest, dissipates, order, dual, problem):  # type: ignore[no-untyped-def]
     """Theta, in place of the last one, of moments after collisions and dissipation (N, K).
 
-    Where hardly any density has them, those without dissipation are taken; where collisions have
-    not raised the entropy, `slowest`. `lost`: what collisions took away, of either kind
+    Where hardly any density has them, those without dissipation are taken; where collisions would
+    raise the entropy, `slowest`. `lost`: what collisions took away, of either kind
     (2, N, K), or nothing. Return how many cells were not `FINE`.
     """
     theta, f, mean = space.theta[slot], space.f[slot], space.mean
@@ -528,7 +528,7 @@ def _decode(space, slot, plain, dissipated, lost, slowest, dissipates, order, du
                     if order[k] >= 3:
                         problem.mu[cell, k] = plain[cell, order[k] - 3]
         _search(theta, f, mean, held, holds, dual, problem, status)
-    if lost.shape[1] and _falls(theta, order, lost, kind, status):
+    if lost.shape[1] and _rises(theta, order, lost, kind, status):
         for cell in range(N):
             if status[cell] == PENDING:
                 for k in range(order.size):
@@ -543,18 +543,18 @@ def _decode(space, slot, plain, dissipated, lost, slowest, dissipates, order, du
 
 
 @_compiled
-def _falls(theta, order, lost, kind, status):  # type: ignore[no-untyped-def]
-    """Mark the cells where collisions lowered the entropy, theta.lost < 0; whether there are any.
+def _rises(theta, order, lost, kind, status):  # type: ignore[no-untyped-def]
+    """Mark the cells where collisions raised the entropy, theta.lost < 0; whether there are any.
 
     See `closures.response`.
     """
     found = False
     for cell in range(theta.shape[0]):
-        gained = 0.0
+        fall = 0.0
         for k in range(order.size):
             if order[k] >= 3:
-                gained += theta[cell, k] * lost[kind[cell], cell, order[k] - 3]
-        if gained < 0.0 and status[cell] != UNDECODED:
+                fall += theta[cell, k] * lost[kind[cell], cell, order[k] - 3]
+        if fall < 0.0 and status[cell] != UNDECODED:
             status[cell], found = PENDING, True
     return found
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from moment_cases import UNLIKE
 
 import closures
 import kinetic
@@ -205,14 +206,10 @@ def test_nine_untrained_moments_are_nearer_to_the_kinetic_solution_than_euler(
     assert distances[1] < share * distances[0]
 
 
-SLOW_AND_FAST = Response(torch.diag(torch.tensor([0.01, 100.0] * 4 + [1.0]).double()))
-"""Rates so unlike that moments relax on ways along which the entropy may fall."""
-
-
-@pytest.mark.parametrize("response", [Response(0.5 * torch.eye(MOMENTS).double()), SLOW_AND_FAST])
+@pytest.mark.parametrize("response", [Response(0.5 * torch.eye(MOMENTS).double()), UNLIKE])
 @given(data=st.data())
 @settings(max_examples=20)
-def test_collisions_raise_the_entropy(response, data):
+def test_collisions_never_raise_the_entropy(response, data):
     closure = replace(untrained(2, "boltzmann"), response=response, dissipation=None)
     coefficients = st.lists(st.floats(-0.3, 0.3), min_size=MOMENTS, max_size=MOMENTS)
     state, found = gas_of(closure, data.draw(coefficients))

@@ -25,6 +25,7 @@ class HereFirst:
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item]
     ) -> Iterator[tuple[Item, Result | Failed]]:
+        """Yield each item with its result, as `kinetic.execution.Executor` does."""
         left, begin = list(items), perf_counter()
         for done in range(len(left)):
             spent = perf_counter() - begin
