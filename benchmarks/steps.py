@@ -166,7 +166,7 @@ def compiled_dual(closure: LearnedClosure, m: Array) -> Call:
 
     def decode() -> None:
         theta[:] = 0.0
-        runtime.decode(m, theta, table, density, status, 0, cells)
+        runtime.decode(m, theta, np.zeros(cells), table, density, status, 0, cells)
 
     return Call(decode)
 
@@ -245,7 +245,7 @@ def volume_step(name: str, cells: int) -> Case:
     table, m = fast._tables, state.m.numpy().copy()
     theta, status = state.theta.numpy().copy(), np.zeros(cells, np.int64)
     density = np.empty((cells, 2, table.weights.size))
-    solves = partial(runtime.decode, m, theta, table, density, status, 0, cells)
+    solves = partial(runtime.decode, m, theta, np.zeros(cells), table, density, status, 0, cells)
     stages = np.count_nonzero(fast._method.diagonal)
     return Case(
         step_call(fast, state),

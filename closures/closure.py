@@ -33,6 +33,7 @@ from closures.features import (
     trapezoid,
     unit_maxwellian,
 )
+from closures.friction import Friction, friction_matrix
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,7 @@ class MomentClosure(OnNodes):
         nodes: number of quadrature nodes on [-L, L].
         conductivity: whether heat is conducted as well (Navier-Stokes).
         dissipation: learned damping and diffusion of the moments.
+        friction: of f_hat in its tails, which needs a dual.
         device: where the tensors are.
     """
 
@@ -211,14 +213,19 @@ class MomentClosure(OnNodes):
     nodes: int = NODES
     conductivity: bool = False
     dissipation: Dissipation | None = None
+    friction: Friction | None = None
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
 
     def to(self, device: torch.device) -> MomentClosure:
         if device == self.device:
             return self
         features = self.features.to(device)
-        dissipation = self.dissipation and copy.deepcopy(self.dissipation).to(device)
-        return replace(self, features=features, dissipation=dissipation, device=device)
+        dissipation, friction = (
+            part and copy.deepcopy(part).to(device) for part in (self.dissipation, self.friction)
+        )
+        return replace(
+            self, features=features, dissipation=dissipation, friction=friction, device=device
+        )
 
     @property
     def dimension(self) -> int:
@@ -243,12 +250,39 @@ class MomentClosure(OnNodes):
         self, m: Tensor, knudsen: Tensor, start: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """The coefficients of phi; those of 1, c and c^2 are zero in Grad's method."""
-        zeros = m.new_zeros((m.shape[0], INVARIANTS))
         if self.dual is None:
+            zeros = m.new_zeros((m.shape[0], INVARIANTS))
             return torch.cat((zeros, m), dim=1), torch.isfinite(m).all(1)
-        mu = torch.cat((torch.ones_like(zeros[:, :1]), zeros[:, 1:], m), dim=1)
-        begin = torch.zeros_like(mu) if start is None else start
+        mu, begin = self._asked(m, start)
         return self.dual.solve(self.phi, self.measure, mu, begin)
+
+    def rub(
+        self, m: Tensor, strength: Tensor, start: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """m, theta and which cells have one after implicit friction of s = `strength` (M,).
+
+        m' = m - s A theta_w(m'), by one dual problem.
+        """
+        assert self.dual is not None
+        mu, begin = self._asked(m, start)
+        theta, found = self.dual.solve_with_friction(
+            self.phi, self.measure, self.friction_matrix, strength, mu, begin
+        )
+        force = (theta @ self.friction_matrix)[:, INVARIANTS:]
+        return m - strength[:, None] * force, theta, found
+
+    @cached_property
+    def friction_matrix(self) -> Tensor:
+        """A of `closures.friction` for all of theta, (P, P): zero for the invariants."""
+        A = friction_matrix(self.features, self.c)
+        return torch.nn.functional.pad(A, (INVARIANTS, 0, INVARIANTS, 0))
+
+    @staticmethod
+    def _asked(m: Tensor, start: Tensor | None) -> tuple[Tensor, Tensor]:
+        """mu, and where the search for theta begins."""
+        one = torch.ones_like(m[:, :1])
+        mu = torch.cat((one, torch.zeros_like(one).expand(-1, INVARIANTS - 1), m), dim=1)
+        return mu, torch.zeros_like(mu) if start is None else start
 
     def distribution(self, frame: Frame, theta: Tensor) -> Decoded:
         combined = self.features.combine(theta[:, INVARIANTS:])

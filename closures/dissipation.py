@@ -45,22 +45,26 @@ class Dissipation(nn.Module):
         eps = 10.0 ** torch.arange(DECADES[0], DECADES[1] + 1, dtype=torch.float64)
         s = MEMORY / (int(degrees.max()) - 2)
         d = (degrees / degrees.max())[:, None] ** 2 * (0.5 * eps * s / (eps + s))
-        self.raw_damping = nn.Parameter(_inverse_softplus(torch.full_like(d, SLIGHT)))
-        self.raw_diffusivity = nn.Parameter(_inverse_softplus(d))
+        self.raw_damping = nn.Parameter(inverse_softplus(torch.full_like(d, SLIGHT)))
+        self.raw_diffusivity = nn.Parameter(inverse_softplus(d))
 
     def forward(self, knudsen: Tensor) -> tuple[Tensor, Tensor]:
         """a and d at eps of any shape: (K, ...)."""
-        return self._at(knudsen, self.raw_damping), self._at(knudsen, self.raw_diffusivity)
-
-    def _at(self, knudsen: Tensor, raw: Tensor) -> Tensor:
-        low, high = DECADES
-        place = torch.log10(knudsen).clamp(low, high) - low
-        left = place.floor().clamp(max=high - low - 1)
-        t, left = place - left, left.long()
-        return nn.functional.softplus((1.0 - t) * raw[:, left] + t * raw[:, left + 1])
+        return at_knudsen(knudsen, self.raw_damping), at_knudsen(knudsen, self.raw_diffusivity)
 
 
-def _inverse_softplus(y: Tensor) -> Tensor:
+def at_knudsen(knudsen: Tensor, raw: Tensor) -> Tensor:
+    """Positive functions of eps of any shape, (n, ...): softplus of `raw` (n, decades + 1), which is
+    linear between the decades and constant beyond them."""
+    low, high = DECADES
+    place = torch.log10(knudsen).clamp(low, high) - low
+    left = place.floor().clamp(max=high - low - 1)
+    t, left = place - left, left.long()
+    return nn.functional.softplus((1.0 - t) * raw[:, left] + t * raw[:, left + 1])
+
+
+def inverse_softplus(y: Tensor) -> Tensor:
+    """What softplus makes y > 0 of."""
     return y.expm1().log()
 
 

@@ -4,9 +4,10 @@ With measure w_n = Mc(c_n) dc_n and functions phi (n, P), the density exp(theta.
 moments mu when theta minimises the strictly convex dual function (Levermore, J. Stat. Phys. 83
 (1996) 1021, eq. 5.3)
 
-    D(theta) = sum_n w_n exp(theta.phi_n) - theta.mu + gamma/2 |theta|^2.
+    D(theta) = sum_n w_n exp(theta.phi_n) - theta.mu + gamma/2 |theta|^2 + s/2 theta.F theta.
 
-phi is orthonormal under w, so the Hessian is the unit matrix at equilibrium (theta = 0) and
+F is the friction of `closures.friction` and s how much of it a time step takes: then the density has
+the moments mu - s F theta. phi is orthonormal under w, so the Hessian is the unit matrix at equilibrium (theta = 0) and
 Newton's method is well scaled. Each step is shortened until D decreases (Armijo), so the iteration
 cannot diverge; gamma > 0 bounds D from below for every mu, realizable or not, so a minimum exists.
 """
@@ -14,7 +15,7 @@ cannot diverge; gamma > 0 bounds D from below for every mu, realizable or not, s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -42,6 +43,10 @@ class Dual(Protocol):
     @property
     def equilibrium(self) -> tuple[Tensor, Tensor]:
         """D, a number, and a row of the density at theta = 0."""
+        ...
+
+    def take(self, rows: Tensor) -> Dual:
+        """That of the cells `rows`, numbers or flags."""
         ...
 
     def density(self, theta: Tensor) -> Tensor:
@@ -90,6 +95,22 @@ class DualSolver:
         """
         return self.minimise(self._dual, (phi, measure), mu, start)
 
+    def solve_with_friction(
+        self,
+        phi: Tensor,
+        measure: Tensor,
+        friction: Tensor,
+        strength: Tensor,
+        mu: Tensor,
+        start: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Like `solve`, with friction F (P, P) of strength s (M,), in which it is differentiable too."""
+
+        def dual(phi: Tensor, measure: Tensor, friction: Tensor, strength: Tensor) -> Dual:
+            return ExponentialDual(phi, measure, self.regularization, friction, strength)
+
+        return self.minimise(dual, (phi, measure, friction, strength), mu, start)
+
     def minimise(
         self, dual_of: Callable[..., Dual], inputs: tuple[Tensor, ...], mu: Tensor, start: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -128,7 +149,7 @@ class DualSolver:
             if done.any():
                 left = ~done
                 todo, mu, rest = todo[left], mu[left], rest[left]
-                density, residual = density[left], residual[left]
+                density, residual, dual = density[left], residual[left], dual.take(left)
             rest, density = self._descend(dual, mu, rest, density, residual)
         return theta, converged
 
@@ -155,25 +176,42 @@ class DualSolver:
             if not bad.any():
                 break
             rows = torch.nonzero(bad)[:, 0]
+            some = dual.take(rows)
             step[rows], decrease[rows] = 0.5 * step[rows], 0.5 * decrease[rows]
             new[rows] = theta[rows] + step[rows]
-            density[rows] = dual.density(new[rows])
-            after = dual.value(mu[rows], new[rows], density[rows])
+            density[rows] = some.density(new[rows])
+            after = some.value(mu[rows], new[rows], density[rows])
             bad[rows] = ~(after <= bound[rows] + decrease[rows])
         return new, density
 
 
 @dataclass(frozen=True)
 class ExponentialDual:
-    """D of phi (n, P) and w (n,), the same for all cells; `density` (M, n) is exp(theta.phi) w."""
+    """D and its derivatives; `density` (M, n) is exp(theta.phi) w.
+
+    Args:
+        phi, measure: phi (n, P) and w (n,), the same for all cells.
+        gamma: regularisation.
+        friction: F (P, P), or None if there is none.
+        strength: s of the cells (M,).
+    """
 
     phi: Tensor
     measure: Tensor
     gamma: float
+    friction: Tensor | None = None
+    strength: Tensor | None = None
 
     @property
     def equilibrium(self) -> tuple[Tensor, Tensor]:
         return self.measure.sum(), self.measure
+
+    def take(self, rows: Tensor) -> ExponentialDual:
+        if self.strength is None:
+            return self
+        part = replace(self, strength=self.strength[rows])
+        part.__dict__["products"] = self.products  # computed once
+        return part
 
     @cached_property
     def products(self) -> tuple[Tensor, Tensor]:
@@ -188,11 +226,16 @@ class ExponentialDual:
         return torch.exp((theta @ self.phi.T).clamp(max=MAX_EXPONENT)) * self.measure
 
     def value(self, mu: Tensor, theta: Tensor, density: Tensor) -> Tensor:
-        regularization = 0.5 * self.gamma * (theta * theta).sum(1)
-        return density.sum(1) - (theta * mu).sum(1) + regularization
+        return density.sum(1) - (theta * (mu - 0.5 * self._drawn(theta))).sum(1)
 
     def gradient(self, mu: Tensor, theta: Tensor, density: Tensor) -> Tensor:
-        return density @ self.phi - mu + self.gamma * theta
+        return density @ self.phi - mu + self._drawn(theta)
+
+    def _drawn(self, theta: Tensor) -> Tensor:
+        """(gamma + s F) theta."""
+        if self.friction is None or self.strength is None:
+            return self.gamma * theta
+        return self.gamma * theta + self.strength[:, None] * (theta @ self.friction)
 
     def newton_step(self, density: Tensor, gradient: Tensor) -> Tensor:
         """-(H + floor)^-1 gradient."""
@@ -201,7 +244,8 @@ class ExponentialDual:
         hessian = (density @ products)[:, place].view(-1, P, P)
         diagonal = hessian.diagonal(dim1=1, dim2=2)
         # Round-off of the sum, not physics: a density that is all but a delta has a singular H.
-        floor = self.gamma + 1e-14 * diagonal.amax(1, keepdim=True)
-        diagonal += floor
+        diagonal += self.gamma + 1e-14 * diagonal.amax(1, keepdim=True)
+        if self.friction is not None and self.strength is not None:
+            hessian += self.strength[:, None, None] * self.friction
         L, _ = torch.linalg.cholesky_ex(hessian)
         return -torch.cholesky_solve(gradient[:, :, None], L)[:, :, 0]

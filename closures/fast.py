@@ -108,8 +108,17 @@ def tables(closure: LearnedClosure, nodes: int) -> Tables:
         xi_weights=xi_weights,
         tolerance=dual.tolerance,
         gamma=dual.regularization,
+        friction=_friction(closure, order),
         iterations=dual.iterations,
     )
+
+
+def _friction(closure: LearnedClosure, order: NDArray[np.int64]) -> Array:
+    """F of the dual function, the functions in that order; zero if there is none."""
+    if closure.friction is None:
+        return np.zeros((len(order), len(order)))
+    F: Array = closure.friction_matrix.detach().numpy()
+    return np.ascontiguousarray(F[np.ix_(order, order)])
 
 
 def _upper_half(values: Array) -> Array:
@@ -167,6 +176,14 @@ class CompiledVolume(FiniteVolume):
         return a, d
 
     @cached_property
+    def _friction(self) -> Tensor:
+        """b of each trajectory alone, likewise."""
+        friction = getattr(self.closure, "friction", None)
+        if friction is None:
+            return torch.zeros_like(self.knudsen)
+        return torch.stack([friction(knudsen) for knudsen in self.knudsen])
+
+    @cached_property
     def _tables(self) -> Tables:
         assert isinstance(self.closure, LearnedClosure)
         return tables(self.closure, self.scheme.nodes)
@@ -195,6 +212,7 @@ class CompiledVolume(FiniteVolume):
             dissipates=learned,
             damping=damping,
             diffusivity=diffusivity,
+            friction=self._friction.detach().numpy().reshape(M),
             order=np.ascontiguousarray(order).astype(np.uint64),
         )
 
@@ -212,6 +230,7 @@ class CompiledVolume(FiniteVolume):
             flux=np.empty((s, F, 3)),
             owner=np.zeros(s, np.int64),
             m=np.empty((M, P - INVARIANTS)),
+            strength=np.zeros(M),
             pieces=np.empty((M, J, 4)),
             frame=np.empty((M, 3)),
             status=np.zeros(M, np.int64),
@@ -240,13 +259,13 @@ class CompiledVolume(FiniteVolume):
                 self._transport(i, dt)
                 correction = method.correction if i == len(method.diagonal) - 1 else 0.0
                 before = stages.m.copy()
-                runtime.relax(
-                    stages.U[i], stages.m, stages.frame, gas, dt, method, weight, correction
-                )
+                arguments = stages.U[i], stages.m, stages.strength, stages.frame
+                runtime.relax(*arguments, gas, dt, method, weight, correction)
                 stages.theta[i] = stages.theta[i - 1]
                 if gas.dissipates:
                     self._spare(i, before, dt, weight, correction)
                 self._decode(i, torch.from_numpy(stages.U[i]))
+                _share(runtime.rub, M, stages.m, stages.theta[i], stages.strength, table)
             if transported[i]:
                 _share(runtime.pieces, M, stages, i, table)
                 _share(faces, F, stages, i, method, gas, table, dt)
@@ -270,9 +289,8 @@ class CompiledVolume(FiniteVolume):
         """Let the cells of stage i that dissipation strains go without it: `strained`."""
         stages, status = self._stages, self._stages.status
         M = self.batch * self.cells
-        _share(
-            runtime.decode, M, stages.m, stages.theta[i], self._tables, stages.density[i], status
-        )
+        arguments = stages.m, stages.theta[i], stages.strength, self._tables, stages.density[i]
+        _share(runtime.decode, M, *arguments, status)
         found = torch.from_numpy(status != runtime.UNDECODED)
         rows = self.strained(torch.from_numpy(stages.theta[i]), found).numpy()
         if rows.any():
@@ -289,8 +307,8 @@ class CompiledVolume(FiniteVolume):
         """Theta of stage i from the moments; `U` is for the error."""
         stages, M = self._stages, self.batch * self.cells
         status = stages.status
-        arguments = (stages.m, stages.theta[i], self._tables, stages.density[i], status)
-        _share(runtime.decode, M, *arguments)
+        arguments = stages.m, stages.theta[i], stages.strength, self._tables, stages.density[i]
+        _share(runtime.decode, M, *arguments, status)
         self._fallbacks += (status != runtime.FINE).reshape(self.batch, self.cells).sum(axis=1)
         undecoded = torch.from_numpy(status == runtime.UNDECODED)
         if undecoded.any():
@@ -304,6 +322,7 @@ class CompiledVolume(FiniteVolume):
         stages.m[:] = m.numpy()
         stages.theta[0] = self._begin(m) if start is None else start.numpy()
         physical(Frame.of(U))
+        stages.strength[:] = 0.0
         self._decode(0, U)
         return State(U, m, torch.from_numpy(stages.theta[0].copy()))
 

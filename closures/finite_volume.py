@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from closures.closure import Closure, Distribution, Frame
+from closures.closure import Closure, Distribution, Frame, MomentClosure
 from closures.conduction import conduct, conducted_heat
 from closures.dissipation import dissipate
 from closures.features import INVARIANTS
@@ -380,14 +380,25 @@ class FiniteVolume:
             return self._collide(state, dt, z, weight, correction)
         rate = sped_up(z, self.scheme.time)
         plain = state.m / self._slowing(rate, weight, correction)
-        if self.closure.dissipation is None:
-            return self.decode(state.U, plain, state.theta)
-        m = self._damp(state.m, rho, T, weight * rate, weight * dt)
-        m = m / (1.0 + correction * rate.flatten() ** 2)[:, None]
-        theta, found = self.closure.decode(m, self.knudsen.flatten(), state.theta)
-        strained = self.strained(theta, found)[:, None]
-        start = torch.where(strained, torch.zeros_like(theta), theta)
-        return self.decode(state.U, torch.where(strained, plain, m), start)
+        m, start = plain, state.theta
+        if self.closure.dissipation is not None:
+            m = self._damp(state.m, rho, T, weight * rate, weight * dt)
+            m = m / (1.0 + correction * rate.flatten() ** 2)[:, None]
+            _, theta, found = self._rub(m, weight * dt, start)
+            strained = self.strained(theta, found)[:, None]
+            m = torch.where(strained, plain, m)
+            start = torch.where(strained, torch.zeros_like(theta), theta)
+        m, theta, found = self._rub(m, weight * dt, start)
+        return self._checked(State(state.U, m, theta, self.closure.dimension), found)
+
+    def _rub(self, m: Tensor, dt: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """m, theta and which cells have one after dt (B,) of friction, if the closure has any."""
+        friction = getattr(self.closure, "friction", None)
+        if friction is None:
+            return m, *self.closure.decode(m, self.knudsen.flatten(), start)
+        assert isinstance(self.closure, MomentClosure)
+        strength = dt[:, None] * friction(self.knudsen)
+        return self.closure.rub(m, strength.flatten(), start)
 
     def _collide(
         self, state: State, dt: Tensor, z: Tensor, weight: float, correction: float

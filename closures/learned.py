@@ -10,6 +10,7 @@ from closures.dissipation import Dissipation
 from closures.dual import DualSolver
 from closures.encoder import Encoder, hermite_degrees, hermite_features
 from closures.features import EXTENT, NODES, SplineFeatures, trapezoid, unit_maxwellian
+from closures.friction import Friction
 from closures.gas import BGK_GAS, Gas
 from closures.linear_response import linear_response
 from closures.reduced import ReducedClosure
@@ -52,6 +53,7 @@ class Learned(nn.Module):
         degrees = hermite_degrees(moments, dimension)
         order = torch.argsort(parity, stable=True)
         self.dissipation = Dissipation(torch.tensor(degrees)[order])
+        self.friction = Friction(moments) if dimension == 1 else None
         self.collides = gas.collision == "boltzmann"
         # Before it is known: all moments relax like the stress.
         self.register_buffer("response", 0.5 * torch.eye(moments * self.collides).double())
@@ -60,7 +62,9 @@ class Learned(nn.Module):
         """The closure of the present parameters (differentiable)."""
         features, dissipation = self.encoder.features(), self.dissipation
         if isinstance(features, SplineFeatures):
-            return MomentClosure("entropy", features, DUAL, dissipation=dissipation)
+            return MomentClosure(
+                "entropy", features, DUAL, dissipation=dissipation, friction=self.friction
+            )
         return ReducedClosure(
             "entropy",
             self.dimension,

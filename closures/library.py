@@ -30,6 +30,7 @@ from closures.features import (
     trapezoid,
     unit_maxwellian,
 )
+from closures.friction import Friction
 from closures.gas import BGK_GAS, OPERATORS, Gas, check_gas
 from closures.grad import GradClosure
 from closures.learned import DUAL, REDUCED_DUAL
@@ -67,6 +68,9 @@ DEFAULT_MOMENTS = {1: 6, 2: 9, 3: 9}
 SCHEMA_VERSION = "1.2"
 DISSIPATION = "dissipation."
 """Begins the names of the tensors of the dissipation."""
+
+FRICTION = "friction"
+"""Name of the tensor of the friction; a model may do without."""
 
 RESPONSE = "response"
 """Name of the tensor of what Boltzmann's collisions do."""
@@ -326,6 +330,9 @@ def write_model(
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {"coefficients": features.coefficients.detach(), "parity": features.parity}
     tensors |= {f"{DISSIPATION}{name}": value for name, value in dissipation.state_dict().items()}
+    friction = getattr(closure, "friction", None)
+    if friction is not None:
+        tensors[FRICTION] = friction.raw.detach()
     response = getattr(closure, "response", None)
     if response is not None:
         tensors[RESPONSE] = response.matrix
@@ -361,8 +368,9 @@ def read_model(folder: Path, moments: int | None = None) -> Closure:
         "manifest": manifest,
     }
     if isinstance(features, SplineFeatures):
-        start = _start(folder, tensors, features.parity)
-        return LearnedClosure("entropy", features, DUAL, start=start, **learned)
+        learned["start"] = _start(folder, tensors, features.parity)
+        learned["friction"] = _friction(folder, tensors, count)
+        return LearnedClosure("entropy", features, DUAL, **learned)
     if manifest["collision"] == "boltzmann":
         learned["response"] = _response(folder, tensors, features.parity)
     return LearnedReducedClosure("entropy", dimension, features, REDUCED_DUAL, **learned)
@@ -406,6 +414,18 @@ def _dissipation(folder: Path, tensors: Mapping[str, Tensor], count: int) -> Dis
         raise refuse(folder, f"{WEIGHTS} has a dissipation that does not hold real numbers")
     dissipation.load_state_dict(given)
     return dissipation
+
+
+def _friction(folder: Path, tensors: Mapping[str, Tensor], count: int) -> Friction | None:
+    if FRICTION not in tensors:
+        return None
+    friction, given = Friction(count).requires_grad_(False), tensors[FRICTION]
+    if given.shape != friction.raw.shape:
+        raise refuse(folder, f"{WEIGHTS} has a friction of the wrong shape")
+    if not (_is_real(given) and bool(torch.isfinite(given).all())):
+        raise refuse(folder, f"{WEIGHTS} has a friction that does not hold real numbers")
+    friction.raw.copy_(given)
+    return friction
 
 
 def _response(folder: Path, tensors: Mapping[str, Tensor], parity: Tensor) -> Response:

@@ -52,6 +52,9 @@ class ReducedDual:
     def equilibrium(self) -> tuple[Tensor, Tensor]:
         return self.measure.sum(), torch.stack((self.measure, torch.zeros_like(self.measure)))
 
+    def take(self, rows: Tensor) -> ReducedDual:
+        return self
+
     @cached_property
     def products(self) -> tuple[Tensor, Tensor]:
         """a_i a_j, a_i b_j + b_i a_j and b_i b_j, i <= j, one below the other (3 n, P(P+1)/2), and

@@ -76,6 +76,7 @@ class Tables(NamedTuple):
         the columns of `same_pairs` and `cross_pairs` (2, n).
     splines: coefficients (K, J+3); powers: of t in each interval, (K, 4 J); extent: L.
     xi, xi_weights: half-range Gauss rule on [0, 1].
+    gamma, friction: of the dual function, the latter (P, P), see `closures.dual`.
     """
 
     order: NDArray[np.int64]
@@ -94,6 +95,7 @@ class Tables(NamedTuple):
     xi_weights: Array
     tolerance: float
     gamma: float
+    friction: Array
     iterations: int
 
 
@@ -102,6 +104,7 @@ class Gas(NamedTuple):
 
     order: rows of the five cells upwind first of each face, for both directions (2, F, 5).
     dissipates: whether damping and diffusivity are to be used.
+    friction: b of the cells (M,).
     """
 
     batch: int
@@ -112,6 +115,7 @@ class Gas(NamedTuple):
     dissipates: bool
     damping: Array
     diffusivity: Array
+    friction: Array
     order: NDArray[np.uint64]
 
 
@@ -136,7 +140,7 @@ class Stages(NamedTuple):
 
     U (s, M, 3), theta (s, M, P), density: at +c and -c (s, M, 2, h), edge: largest speeds
     (s, F, 2), rate (s, F, 2, q), flux (s, F, 3), owner: first stage with the same U (s,),
-    m (M, K), pieces: a_jp (M, J, 4), frame: u, sqrt T, 1/sqrt T (M, 3), status: how
+    m (M, K), strength: of friction (M,), pieces: a_jp (M, J, 4), frame: u, sqrt T, 1/sqrt T (M, 3), status: how
     the search for theta ended (M,).
     """
 
@@ -148,6 +152,7 @@ class Stages(NamedTuple):
     flux: Array
     owner: NDArray[np.int64]
     m: Array
+    strength: Array
     pieces: Array
     frame: Array
     status: NDArray[np.int64]
@@ -219,14 +224,28 @@ def _density(theta, phi, even, weights, plus, minus):  # type: ignore[no-untyped
 
 
 @_compiled
-def _gradient(mu, theta, phi, even, gamma, plus, minus, residual):  # type: ignore[no-untyped-def]
-    """Write <phi> - mu + gamma theta; return its largest entry, NaN if one is."""
+def _draw(theta, even, gamma, friction, strength, force):  # type: ignore[no-untyped-def]
+    """Write (gamma + s F) theta; F does not mix even functions with odd ones."""
+    for k in range(theta.size):
+        force[k] = gamma * theta[k]
+    if strength > 0.0:
+        for k in range(theta.size):
+            first, last = (0, even) if k < even else (even, theta.size)
+            total = 0.0
+            for j in range(first, last):
+                total += friction[k, j] * theta[j]
+            force[k] += strength * total
+
+
+@_compiled
+def _gradient(mu, theta, phi, even, force, plus, minus, residual):  # type: ignore[no-untyped-def]
+    """Write <phi> - mu + `force`; return its largest entry, NaN if one is."""
     largest = 0.0
     for k in range(theta.size):
         total, sign = 0.0, 1.0 if k < even else -1.0
         for n in range(plus.size):
             total += (plus[n] + sign * minus[n]) * phi[k, n]
-        residual[k] = total - mu[k] + gamma * theta[k]
+        residual[k] = total - mu[k] + force[k]
         if not abs(residual[k]) <= largest:
             largest = abs(residual[k])
     return largest
@@ -251,16 +270,21 @@ def _assemble(values, pairs, density, products, hessian):  # type: ignore[no-unt
 
 
 @_compiled
-def _factorise(same, cross, same_pairs, cross_pairs, gamma, plus, minus, work):  # type: ignore[no-untyped-def]
+def _factorise(tables, strength, plus, minus, work):  # type: ignore[no-untyped-def]
     """Write Hessian + floor = L D L^T: L, and 1/D in its diagonal."""
     hessian, values, sums = work
+    same, cross = tables.same, tables.cross
     for n in range(plus.size):
         sums[n] = plus[n] + minus[n]
-    _assemble(values[: same.shape[1]], same_pairs, sums, same, hessian)
+    _assemble(values[: same.shape[1]], tables.same_pairs, sums, same, hessian)
     for n in range(plus.size):
         sums[n] = plus[n] - minus[n]
-    _assemble(values[: cross.shape[1]], cross_pairs, sums, cross, hessian)
-    _eliminate(hessian, gamma)
+    _assemble(values[: cross.shape[1]], tables.cross_pairs, sums, cross, hessian)
+    if strength > 0.0:
+        for i in range(hessian.shape[0]):
+            for j in range(i + 1):
+                hessian[i, j] += strength * tables.friction[i, j]
+    _eliminate(hessian, tables.gamma)
 
 
 @_strict
@@ -301,35 +325,40 @@ def _newton_step(factors, residual, step):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _value(mu, theta, gamma, plus, minus):  # type: ignore[no-untyped-def]
-    """D(theta) of `closures.dual`."""
+def _value(mu, theta, force, plus, minus):  # type: ignore[no-untyped-def]
+    """D(theta) of `closures.dual`, `force` being that of `_draw`."""
     total = 0.0
     for n in range(plus.size):
         total += plus[n] + minus[n]
     for k in range(theta.size):
-        total += theta[k] * (0.5 * gamma * theta[k] - mu[k])
+        total += theta[k] * (0.5 * force[k] - mu[k])
     return total
 
 
 @_compiled
-def _whole_steps(mu, theta, tables, plus, minus, residual, step, work):  # type: ignore[no-untyped-def]
+def _evaluate(theta, strength, tables, plus, minus, force):  # type: ignore[no-untyped-def]
+    """Write the density of theta and what regularisation and friction add to its moments."""
+    _density(theta, tables.phi, tables.even, tables.weights, plus, minus)
+    _draw(theta, tables.even, tables.gamma, tables.friction, strength, force)
+
+
+@_compiled
+def _whole_steps(mu, theta, strength, tables, plus, minus, vectors, work):  # type: ignore[no-untyped-def]
     """Newton's method from `theta`, undamped; return whether it converged.
 
     The Hessian is kept as long as that reduces the residual well (the chord method).
     """
-    phi, even, weights, gamma = tables.phi, tables.even, tables.weights, tables.gamma
-    same, cross = tables.same, tables.cross
-    same_pairs, cross_pairs = tables.same_pairs, tables.cross_pairs
+    residual, step, force = vectors
     before = np.inf
     for _ in range(WHOLE_STEPS):
-        _density(theta, phi, even, weights, plus, minus)
-        size = _gradient(mu, theta, phi, even, gamma, plus, minus, residual)
+        _evaluate(theta, strength, tables, plus, minus, force)
+        size = _gradient(mu, theta, tables.phi, tables.even, force, plus, minus, residual)
         if size <= tables.tolerance:
             return True
         if not size <= GROWTH * before:
             return False
         if not size <= WELL * before or before == np.inf:
-            _factorise(same, cross, same_pairs, cross_pairs, gamma, plus, minus, work)
+            _factorise(tables, strength, plus, minus, work)
         before = size
         _newton_step(work[0], residual, step)
         for k in range(theta.size):
@@ -338,42 +367,42 @@ def _whole_steps(mu, theta, tables, plus, minus, residual, step, work):  # type:
 
 
 @_compiled
-def _damped_steps(mu, theta, tables, plus, minus, residual, step, work):  # type: ignore[no-untyped-def]
+def _damped_steps(mu, theta, strength, tables, plus, minus, vectors, work):  # type: ignore[no-untyped-def]
     """`closures.dual.DualSolver` for one cell; return whether it converged."""
-    phi, even, weights, gamma = tables.phi, tables.even, tables.weights, tables.gamma
-    same, cross = tables.same, tables.cross
-    same_pairs, cross_pairs = tables.same_pairs, tables.cross_pairs
+    phi, even, tolerance = tables.phi, tables.even, tables.tolerance
+    residual, step, force = vectors
     old = np.empty_like(theta)
-    _density(theta, phi, even, weights, plus, minus)
-    if not _value(mu, theta, gamma, plus, minus) <= 2.0 * weights.sum():
+    _evaluate(theta, strength, tables, plus, minus, force)
+    if not _value(mu, theta, force, plus, minus) <= 2.0 * tables.weights.sum():
         theta[:] = 0.0
-        _density(theta, phi, even, weights, plus, minus)
+        _evaluate(theta, strength, tables, plus, minus, force)
     for _ in range(tables.iterations):
-        if _gradient(mu, theta, phi, even, gamma, plus, minus, residual) <= tables.tolerance:
+        if _gradient(mu, theta, phi, even, force, plus, minus, residual) <= tolerance:
             return True
-        bound = _value(mu, theta, gamma, plus, minus)
-        _factorise(same, cross, same_pairs, cross_pairs, gamma, plus, minus, work)
+        bound = _value(mu, theta, force, plus, minus)
+        _factorise(tables, strength, plus, minus, work)
         _newton_step(work[0], residual, step)
         slope, length = (residual * step).sum(), 1.0
         old[:] = theta
         for _ in range(HALVINGS + 1):
             theta[:] = old + length * step
-            _density(theta, phi, even, weights, plus, minus)
-            value = _value(mu, theta, gamma, plus, minus)
+            _evaluate(theta, strength, tables, plus, minus, force)
+            value = _value(mu, theta, force, plus, minus)
             if abs(slope) < FLAT or value <= bound + SUFFICIENT * length * slope:
                 break
             length *= 0.5
-    return _gradient(mu, theta, phi, even, gamma, plus, minus, residual) <= tables.tolerance
+    return _gradient(mu, theta, phi, even, force, plus, minus, residual) <= tolerance
 
 
 @_compiled
-def decode(m, theta, tables, density, status, first, last):  # type: ignore[no-untyped-def]
+def decode(m, theta, strength, tables, density, status, first, last):  # type: ignore[no-untyped-def]
     """Replace theta (M, P) of cells by that of moments m (M, K); write the densities at the nodes.
 
+    strength: of the friction that is taken with it (M,), see `MomentClosure.rub`.
     status: FINE where whole steps converged, DAMPED where the damped method did, or UNDECODED.
     """
     P = theta.shape[1]
-    mu, found, residual, step = np.zeros(P), np.empty(P), np.empty(P), np.empty(P)
+    mu, found, vectors = np.zeros(P), np.empty(P), np.empty((3, P))
     size = max(tables.same.shape[1], tables.cross.shape[1])
     work = (np.empty((P, P)), np.empty(size), np.empty(tables.weights.size))
     for cell in range(first, last):
@@ -383,13 +412,29 @@ def decode(m, theta, tables, density, status, first, last):  # type: ignore[no-u
             found[k] = theta[cell, place]
             mu[k] = m[cell, place - 3] if place >= 3 else max(1.0 - place, 0.0)
         status[cell] = FINE
-        if not _whole_steps(mu, found, tables, plus, minus, residual, step, work):
+        s = strength[cell]
+        if not _whole_steps(mu, found, s, tables, plus, minus, vectors, work):
             for k in range(P):
                 found[k] = theta[cell, tables.order[k]]
-            good = _damped_steps(mu, found, tables, plus, minus, residual, step, work)
+            good = _damped_steps(mu, found, s, tables, plus, minus, vectors, work)
             status[cell] = DAMPED if good else UNDECODED
         for k in range(P):
             theta[cell, tables.order[k]] = found[k]
+
+
+@_compiled
+def rub(m, theta, strength, tables, first, last):  # type: ignore[no-untyped-def]
+    """Take from m (M, K) what friction takes, theta being known: see `MomentClosure.rub`."""
+    P = theta.shape[1]
+    ordered, force = np.empty(P), np.empty(P)
+    for cell in range(first, last):
+        for k in range(P):
+            ordered[k] = theta[cell, tables.order[k]]
+        _draw(ordered, tables.even, 0.0, tables.friction, strength[cell], force)
+        for k in range(P):
+            place = tables.order[k]
+            if place >= 3:
+                m[cell, place - 3] -= force[k]
 
 
 @_compiled
@@ -608,8 +653,9 @@ def _sped_up(rate, method):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def relax(U, m, frame, gas, dt, method, weight, correction):  # type: ignore[no-untyped-def]
-    """Collisions and dissipation of m, implicit: `FiniteVolume._relax`."""
+def relax(U, m, strength, frame, gas, dt, method, weight, correction):  # type: ignore[no-untyped-def]
+    """Collisions and dissipation of m, implicit, and how strong friction is to be: see
+    `FiniteVolume._relax`."""
     N, dx = gas.cells, 1.0 / gas.cells
     rows = np.empty((5, N))
     rate, row, excess, before, after = rows[0], rows[1], rows[2], rows[3], rows[4]
@@ -621,6 +667,7 @@ def relax(U, m, frame, gas, dt, method, weight, correction):  # type: ignore[no-
             if gas.exponents[0] != 0.0 or gas.exponents[1] != 0.0:
                 nu = rho ** gas.exponents[0] * T ** gas.exponents[1]
             rate[j] = _sped_up(dt[b] * nu / gas.knudsen[first + j], method)
+            strength[first + j] = weight * dt[b] * gas.friction[first + j]
         if not gas.dissipates:
             for j in range(N):
                 for k in range(m.shape[1]):

@@ -251,7 +251,9 @@ class Rollout:
         rate = self.options.update_rate
         if learned.collides:
             return [(learned.dissipation, rate)]
-        return [(learned.encoder, MOMENT_RATE * rate), (learned.dissipation, rate)]
+        moments = (learned.encoder, MOMENT_RATE * rate)
+        others = [one for one in (learned.dissipation, learned.friction) if one is not None]
+        return [moments, *((one, rate) for one in others)]
 
     def begin(self, learned: Learned) -> None:
         learned.order_by_degree()
