@@ -54,8 +54,10 @@ class Dissipation(nn.Module):
 
 
 def at_knudsen(knudsen: Tensor, raw: Tensor) -> Tensor:
-    """Positive functions of eps of any shape, (n, ...): softplus of `raw` (n, decades + 1), which is
-    linear between the decades and constant beyond them."""
+    """Positive functions of eps of any shape, (n, ...): softplus of `raw` (n, decades + 1).
+
+    That is linear in log eps between the decades and constant beyond them.
+    """
     low, high = DECADES
     place = torch.log10(knudsen).clamp(low, high) - low
     left = place.floor().clamp(max=high - low - 1)

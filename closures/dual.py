@@ -6,10 +6,11 @@ moments mu when theta minimises the strictly convex dual function (Levermore, J.
 
     D(theta) = sum_n w_n exp(theta.phi_n) - theta.mu + gamma/2 |theta|^2 + s/2 theta.F theta.
 
-F is the friction of `closures.friction` and s how much of it a time step takes: then the density has
-the moments mu - s F theta. phi is orthonormal under w, so the Hessian is the unit matrix at equilibrium (theta = 0) and
-Newton's method is well scaled. Each step is shortened until D decreases (Armijo), so the iteration
-cannot diverge; gamma > 0 bounds D from below for every mu, realizable or not, so a minimum exists.
+F is the friction of `closures.friction` and s how much of it a time step takes: then the density
+has the moments mu - s F theta. phi is orthonormal under w, so the Hessian is the unit matrix at
+equilibrium (theta = 0) and Newton's method is well scaled. Each step is shortened until D decreases
+(Armijo), so the iteration cannot diverge; gamma > 0 bounds D from below for every mu, realizable or
+not, so a minimum exists.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class DualSolver:
         mu: Tensor,
         start: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Like `solve`, with friction F (P, P) of strength s (M,), in which it is differentiable too."""
+        """Like `solve`, with friction F (P, P) of strength s (M,); differentiable in them too."""
 
         def dual(phi: Tensor, measure: Tensor, friction: Tensor, strength: Tensor) -> Dual:
             return ExponentialDual(phi, measure, self.regularization, friction, strength)

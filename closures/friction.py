@@ -1,19 +1,19 @@
-"""Friction: what keeps the tails of f_hat from straying, learned in strength, given in form.
+"""Friction: what keeps the tails of f_hat from straying, given in form and learned in strength.
 
 Where hardly any particles are, moments say little of f, and what free streaming leaves there is
-finer than K moments resolve. Friction draws log f towards a Maxwellian, evenly but for a weight:
+finer than K moments resolve. Friction draws log f to a Maxwellian:
 
     d_t W_k + d_x G_k = ... - rho b(eps) (A theta_w)_k,      b >= 0,
-    A_kl = int w_k' w_l' omega dc,      omega = Mc(c)^(1/4),
+    A_kl = int w'_k w'_l omega dc,      omega = Mc(c)^(1/4),
 
-w' being w less its projection on 1, c, c^2 under omega, so that A theta_w = <w'> of omega log f_hat.
-A is symmetric and positive: the force is theta, which the entropy is the potential of, and the
-entropy of f_hat falls at the rate b theta_w.A theta_w (an Onsager matrix; Levermore, J. Stat. Phys.
-83 (1996) 1021, sec. 6). Near equilibrium it damps a moment the more, the more of it is in the tails;
-beyond, the weight decides: with omega = Mc moments of the bulk would be damped as much, with omega
-= 1 the tails alone. A stage of the time step takes it implicitly as a quadratic term of the dual
-function (`closures.dual`), whose minimum it bounds: so moments that are those of no density, by an
-error of the step, have one too. b, a rate, is linear in log10 eps between the decades, after softplus.
+w' being w less its projection on 1, c, c^2 under omega, so that U is left alone. A theta_w are the
+moments of omega log(f_hat/M). A is symmetric and positive and theta the derivative of the entropy
+of f_hat, which therefore falls, at the rate b theta_w.A theta_w. It damps a moment the more, the
+more of it is in the tails: omega = Mc would damp all alike, omega = 1 those of the tails alone, and
+measured between 0 and 1 the power 1/4 leaves the smallest errors. A stage of the time step takes it
+implicitly, as a quadratic term of the dual function (`closures.dual`), whose minimum it bounds: so
+there is an f_hat for moments too which the error of a step has put where no density has them. b, a
+rate, is softplus of a function linear in log10 eps between the decades.
 """
 
 from __future__ import annotations

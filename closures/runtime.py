@@ -140,8 +140,8 @@ class Stages(NamedTuple):
 
     U (s, M, 3), theta (s, M, P), density: at +c and -c (s, M, 2, h), edge: largest speeds
     (s, F, 2), rate (s, F, 2, q), flux (s, F, 3), owner: first stage with the same U (s,),
-    m (M, K), strength: of friction (M,), pieces: a_jp (M, J, 4), frame: u, sqrt T, 1/sqrt T (M, 3), status: how
-    the search for theta ended (M,).
+    m (M, K), strength: of friction (M,), pieces: a_jp (M, J, 4), frame: u, sqrt T, 1/sqrt T (M, 3),
+    status: how the search for theta ended (M,).
     """
 
     U: Array

@@ -234,16 +234,15 @@ def hyperbolicity(closure: Closure) -> Finding:
     """The largest |Im lambda|/max |lambda - u| of the flux Jacobian at random gases.
 
     In the frame of a cell, which stays while the state varies, Z = (U, W) and its flux F are
-    functions of (U, m): the Jacobian is dF/d(U,m) (dZ/d(U,m))^-1.
+    functions of (U, m). Maximum entropy does not make all speeds real, as f_hat moves with the gas:
+    see "Speeds" in docs/theory.md.
     """
     U, m, eps, _ = _decoded(closure)
     if not len(U):
         return NOTHING
     frame, U, m = Frame.of(U, closure.dimension), U.requires_grad_(), m.requires_grad_()
-    Z, F = transported(closure, frame, U, m, eps)
-    slopes = [_derivative(field, (U, m)) for field in (Z, F)]
-    jacobian = torch.linalg.solve(slopes[0], slopes[1], left=False)
-    eigenvalues = torch.linalg.eigvals(jacobian) - frame.u[:, None]
+    speeds = jacobian(*transported(closure, frame, U, m, eps), (U, m))
+    eigenvalues = torch.linalg.eigvals(speeds) - frame.u[:, None]
     defect = float((eigenvalues.imag.abs().amax(1) / eigenvalues.abs().amax(1)).max())
     return Finding(defect, defect <= REAL)
 
@@ -288,12 +287,18 @@ def transported(
         return torch.cat((U, W), dim=1), torch.cat((F, G), dim=1)
     theta, _ = closure.decode(m, eps)
     v, g = closure.particles(frame, theta)
-    return _sums(closure, to, v, g), _sums(closure, to, v, v * g)
+    return sums(closure, to, v, g), sums(closure, to, v, v * g)
 
 
-def _sums(closure: Closure, to: Frame, v: Tensor, g: Tensor) -> Tensor:
+def sums(closure: Closure, to: Frame, v: Tensor, g: Tensor) -> Tensor:
     """sum_n g_n (1, v, |v|^2/2, w(c)) in the frame `to`, (M, 3+K)."""
     return torch.cat((conserved_sums(v, g), to.rho[:, None] * closure.encode(to, v, g)), dim=1)
+
+
+def jacobian(Z: Tensor, F: Tensor, variables: Sequence[Tensor]) -> Tensor:
+    """dF/dZ = dF/dx (dZ/dx)^-1 of rows that are functions of `variables` x, (M, P, P)."""
+    Z_x, F_x = (_derivative(field, variables) for field in (Z, F))
+    return torch.linalg.solve(Z_x, F_x, left=False)
 
 
 def _derivative(field: Tensor, variables: Sequence[Tensor]) -> Tensor:
