@@ -219,12 +219,12 @@ class MomentClosure(OnNodes):
     def to(self, device: torch.device) -> MomentClosure:
         if device == self.device:
             return self
-        features = self.features.to(device)
-        dissipation, friction = (
-            part and copy.deepcopy(part).to(device) for part in (self.dissipation, self.friction)
-        )
         return replace(
-            self, features=features, dissipation=dissipation, friction=friction, device=device
+            self,
+            features=self.features.to(device),
+            dissipation=self.dissipation and copy.deepcopy(self.dissipation).to(device),
+            friction=self.friction and copy.deepcopy(self.friction).to(device),
+            device=device,
         )
 
     @property

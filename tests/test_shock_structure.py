@@ -216,7 +216,8 @@ HARD_SPHERES = 0.5 * np.sqrt(0.5 * np.pi) * GAMMA_1
 
 PUBLISHED = 0.174
 """l/delta at Mach 1.59 of Boltzmann's equation for hard spheres: T. Ohwada, Phys. Fluids A 5
-(1993) 217, as drawn in figure 14 of S. Jaiswal, A. A. Alexeenko, J. Hu, J. Comput. Phys. 378 (2019) 178."""
+(1993) 217, as drawn in figure 14 of S. Jaiswal, A. A. Alexeenko and J. Hu, J. Comput. Phys. 378
+(2019) 178."""
 
 
 @pytest.mark.parametrize(
