@@ -33,6 +33,7 @@ from closures.features import (
     trapezoid,
     unit_maxwellian,
 )
+from closures.response import Response
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,9 @@ class MomentClosure(OnNodes):
         nodes: number of quadrature nodes on [-L, L].
         conductivity: whether heat is conducted as well (Navier-Stokes).
         dissipation: learned damping and diffusion of the moments.
+        response: what collisions do to the moments; None for those of BGK.
         device: where the tensors are.
+        slower: how much slower than by nu/eps stress and heat flux relax, for Navier-Stokes.
     """
 
     name: str
@@ -211,14 +214,22 @@ class MomentClosure(OnNodes):
     nodes: int = NODES
     conductivity: bool = False
     dissipation: Dissipation | None = None
+    response: Response | None = None
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
+    slower: tuple[float, float] = (1.0, 1.0)
 
     def to(self, device: torch.device) -> MomentClosure:
         if device == self.device:
             return self
-        features = self.features.to(device)
         dissipation = self.dissipation and copy.deepcopy(self.dissipation).to(device)
-        return replace(self, features=features, dissipation=dissipation, device=device)
+        response = self.response and self.response.to(device)
+        return replace(
+            self,
+            features=self.features.to(device),
+            dissipation=dissipation,
+            response=response,
+            device=device,
+        )
 
     @property
     def dimension(self) -> int:

@@ -62,7 +62,7 @@ class FastClosure(LearnedClosure):
         self, knudsen: Tensor, collision: BGK, boundary: str, scheme: Scheme
     ) -> FiniteVolume:
         """The compiled solver, or the other one where there is none."""
-        compiled = knudsen.device.type == "cpu" and _has_tables(self)
+        compiled = knudsen.device.type == "cpu" and _has_tables(self) and self.response is None
         kind = CompiledVolume if compiled else FiniteVolume
         return kind(self, knudsen, collision, boundary, scheme)
 

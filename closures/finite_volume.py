@@ -35,7 +35,7 @@ from closures.conduction import conduct, conducted_heat
 from closures.dissipation import dissipate
 from closures.features import INVARIANTS
 from closures.limiters import LIMITERS
-from closures.reduced import ReducedClosure
+from closures.response import Response
 from closures.stiffness import sped_up
 from closures.viscosity import rub
 from kinetic.collisions import BGK
@@ -376,8 +376,9 @@ class FiniteVolume:
         """Implicit relaxation of m, exact and without iteration as U does not change; decode."""
         rho, T = (field.view_as(self.knudsen) for field in (state.frame.rho, state.frame.T))
         z = dt[:, None] / self._mean_free_time(rho, T)
-        if getattr(self.closure, "response", None) is not None:
-            return self._collide(state, dt, z, weight, correction)
+        response = getattr(self.closure, "response", None)
+        if response is not None:
+            return self._collide(state, response, dt, z, weight, correction)
         rate = sped_up(z, self.scheme.time)
         plain = state.m / self._slowing(rate, weight, correction)
         if self.closure.dissipation is None:
@@ -390,15 +391,19 @@ class FiniteVolume:
         return self.decode(state.U, torch.where(strained, plain, m), start)
 
     def _collide(
-        self, state: State, dt: Tensor, z: Tensor, weight: float, correction: float
+        self,
+        state: State,
+        response: Response,
+        dt: Tensor,
+        z: Tensor,
+        weight: float,
+        correction: float,
     ) -> State:
         """Implicit collisions of `closures.response`, after dissipation.
 
         Cells whose entropy would rise relax at the slowest rate.
         """
-        assert isinstance(self.closure, ReducedClosure)
-        assert self.closure.response is not None
-        response, knudsen = self.closure.response, self.knudsen.flatten()
+        knudsen = self.knudsen.flatten()
         rate = sped_up(z.view(-1, 1) * response.modes[0], self.scheme.time)
         slowing = (1.0 + weight * rate) * (1.0 + correction * rate**2)
         m, theta = state.m, state.theta
