@@ -43,8 +43,8 @@ class Gas:
     def trained(self) -> Gas:
         """The gas in which learned closures of this one are trained.
 
-        Those of bgk serve es_bgk and shakhov, which differ in rates that are known: trained with
-        theirs, the moments would be nearly the same.
+        Those of bgk serve es_bgk and shakhov, which differ from it in rates that are known; errors
+        are alike.
         """
         return self if self.collision in TRAINED else Gas(self.dimension)
 

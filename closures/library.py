@@ -30,7 +30,7 @@ from closures.features import (
     trapezoid,
     unit_maxwellian,
 )
-from closures.gas import BGK_GAS, TRAINED, Gas, check_gas, known
+from closures.gas import BGK_GAS, TRAINED, Gas, check_gas
 from closures.grad import GradClosure
 from closures.learned import DUAL, REDUCED_DUAL
 from closures.linear_response import relaxation_response
@@ -193,10 +193,10 @@ def _compiled(closure: Closure) -> Closure:
 
 
 def _load(config: ClosureConfig, gas: Gas) -> Closure:
-    return _colliding(_found(config, gas), gas)
+    return colliding(_found(config, gas), gas)
 
 
-def _colliding(closure: Closure, gas: Gas) -> Closure:
+def colliding(closure: Closure, gas: Gas) -> Closure:
     """The closure with the rates at which collisions of the gas relax stress and heat flux.
 
     Raises:
@@ -208,7 +208,7 @@ def _colliding(closure: Closure, gas: Gas) -> Closure:
     if not isinstance(closure, MomentClosure | ReducedClosure):
         if gas.collision in TRAINED:
             return closure
-        allowed = f"does not know collision={gas.collision}; {known(TRAINED)}"
+        allowed = f"only closures that average functions w know collision={gas.collision}"
         raise InvalidInput("closure", closure.name, allowed)
     closure = replace(closure, slower=(1.0 / shear, 1.0 / heat))
     if gas.collision in TRAINED or not closure.moments:
@@ -295,10 +295,10 @@ def parse(spec: str, moments: int | None = None, gas: Gas = BGK_GAS) -> Closure:
     if matched and matched[1] in (("entropy",) if matched[3] else CARRYING):
         return load(matched[1], int(matched[2]), fast=bool(matched[3]), gas=gas)
     if "/" in spec or _is_directory(spec):
-        return _colliding(_learned(Path(spec), None, gas), gas)
+        return colliding(_learned(Path(spec), None, gas), gas)
     if plugin := plugins.split(spec):
         name, count = plugin
-        return _colliding(plugins.make(name, count or moments, gas, "compare.closures"), gas)
+        return colliding(plugins.make(name, count or moments, gas, "compare.closures"), gas)
     counted = " or ".join(f"{name}-MOMENTS" for name in CARRYING)
     named += plugins.found()
     allowed = f"must be one of {', '.join(named)}, {counted}, or a model directory"

@@ -13,6 +13,7 @@ import torch
 from moment_cases import conserved, mixture, refined, solve_all, uniform
 from safetensors.torch import load, save
 
+from closures import library
 from closures.closure import Frame
 from closures.features import invariants, trapezoid, unit_maxwellian
 from closures.finite_volume import Failure, Scheme
@@ -313,6 +314,11 @@ def model(tmp_path):
     speeds = {"largest": SPEED, "largest_imaginary": 0.0}
     write_network(tmp_path / "model", closure.networks, speeds, {"training": None})
     return tmp_path / "model"
+
+
+def test_networks_are_refused_with_collisions_that_they_have_not_learned():
+    with pytest.raises(InvalidInput, match="average functions w know collision=shakhov"):
+        library.colliding(untrained("network"), Gas(1, "shakhov"))
 
 
 @pytest.mark.parametrize("read", [parse, partial(load_closure, "model", None)])
