@@ -34,6 +34,7 @@ from closures.features import (
     unit_maxwellian,
 )
 from closures.friction import Friction, friction_matrix
+from closures.response import Response
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,9 @@ class MomentClosure(OnNodes):
         conductivity: whether heat is conducted as well (Navier-Stokes).
         dissipation: learned damping and diffusion of the moments.
         friction: of f_hat in its tails, which needs a dual.
+        response: what collisions do to the moments; None for those of BGK.
         device: where the tensors are.
+        slower: how much slower than by nu/eps stress and heat flux relax, for Navier-Stokes.
     """
 
     name: str
@@ -214,7 +217,9 @@ class MomentClosure(OnNodes):
     conductivity: bool = False
     dissipation: Dissipation | None = None
     friction: Friction | None = None
+    response: Response | None = None
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
+    slower: tuple[float, float] = (1.0, 1.0)
 
     def to(self, device: torch.device) -> MomentClosure:
         if device == self.device:
@@ -224,6 +229,7 @@ class MomentClosure(OnNodes):
             features=self.features.to(device),
             dissipation=self.dissipation and copy.deepcopy(self.dissipation).to(device),
             friction=self.friction and copy.deepcopy(self.friction).to(device),
+            response=self.response and self.response.to(device),
             device=device,
         )
 
@@ -256,7 +262,7 @@ class MomentClosure(OnNodes):
         mu, begin = self._asked(m, start)
         return self.dual.solve(self.phi, self.measure, mu, begin)
 
-    def rub(
+    def settle(
         self, m: Tensor, strength: Tensor, start: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """m, theta and which cells have one after implicit friction of s = `strength` (M,).

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import closures
 from closures.comparison import CompareConfig, compare
+from closures.gas import TRAINED, Gas, check_gas
 from closures.library import parse
 from closures.solution import ClosureSolveConfig
 from closures.training import TrainConfig, train
@@ -40,6 +41,7 @@ class Plan:
             InvalidInput: a part of the configuration is not allowed.
         """
         dataset = DatasetRunConfig.from_mapping(_part(config, ["dataset"]))
+        check_gas(Gas.of(dataset), TRAINED)
         data = dataset.dataset.path or str(folder / "dataset.zarr")
         learning = config["train"] | {"data": data}
         trained = {"name": "model", "moments": None, "path": str(folder / "model")}

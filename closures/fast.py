@@ -157,6 +157,8 @@ def method(tableau: ImexTableau, overdraw: float) -> Method:
 class CompiledVolume(FiniteVolume):
     """`FiniteVolume` with a compiled step; see there."""
 
+    closure: LearnedClosure
+
     def take_fallbacks(self) -> list[int]:
         """How many cells of each trajectory needed the damped method since this was last asked."""
         counts = self._fallbacks.tolist()
@@ -185,7 +187,6 @@ class CompiledVolume(FiniteVolume):
 
     @cached_property
     def _tables(self) -> Tables:
-        assert isinstance(self.closure, LearnedClosure)
         return tables(self.closure, self.scheme.nodes)
 
     @cached_property
@@ -258,14 +259,10 @@ class CompiledVolume(FiniteVolume):
             if i > 0:
                 self._transport(i, dt)
                 correction = method.correction if i == len(method.diagonal) - 1 else 0.0
-                before = stages.m.copy()
-                arguments = stages.U[i], stages.m, stages.strength, stages.frame
-                runtime.relax(*arguments, gas, dt, method, weight, correction)
                 stages.theta[i] = stages.theta[i - 1]
-                if gas.dissipates:
-                    self._spare(i, before, dt, weight, correction)
-                self._decode(i, torch.from_numpy(stages.U[i]))
-                _share(runtime.rub, M, stages.m, stages.theta[i], stages.strength, table)
+                stages.strength[:] = weight * np.repeat(dt, gas.cells) * gas.friction
+                self._relax_stage(i, dt, weight, correction)
+                _share(runtime.settle, M, stages.m, stages.theta[i], stages.strength, table)
             if transported[i]:
                 _share(runtime.pieces, M, stages, i, table)
                 _share(faces, F, stages, i, method, gas, table, dt)
@@ -285,23 +282,53 @@ class CompiledVolume(FiniteVolume):
             frame = Frame.of(torch.from_numpy(stages.U[i].copy()))
             raise Failure(torch.nonzero(~good)[:, 0], frame, NONPHYSICAL)
 
-    def _spare(self, i: int, before: Array, dt: Array, weight: float, correction: float) -> None:
-        """Let the cells of stage i that dissipation strains go without it: `strained`."""
+    def _relax_stage(self, i: int, dt: Array, weight: float, correction: float) -> None:
+        """Collisions, dissipation and theta of stage i: `FiniteVolume._relax`."""
+        stages, gas, U = self._stages, self._gas, torch.from_numpy(self._stages.U[i])
+        step = stages.U[i], dt, weight, correction
+        given = stages.m.copy()
+        before, slowing = self._collisions(stages.m, gas.dissipates, *step)
+        if gas.dissipates:
+            rows = self._strained_cells(i)
+            if rows.any():
+                alone, _ = self._collisions(given, False, *step)
+                stages.m[rows], before[rows], stages.theta[i, rows] = given[rows], alone[rows], 0.0
+        self._decode(i, U)
+        rises = (stages.theta[i, :, INVARIANTS:] * (before - stages.m)).sum(axis=1) < 0.0
+        if rises.any():
+            stages.m[rises] = before[rises] / slowing[rises, None]
+            self._decode(i, U)
+
+    def _collisions(
+        self, m: Array, dissipates: bool, U: Array, dt: Array, weight: float, correction: float
+    ) -> tuple[Array, Array]:
+        """Relax m (M, K), in place.
+
+        Returns:
+            What collisions of a response were given (M, K), and by what they divide their slowest
+            mode (M,); of BGK's, which cannot let the entropy rise, m itself, and ones.
+        """
+        frame, gas, rule = self._stages.frame, self._gas, (dt, self._method, weight, correction)
+        slowing = np.ones(len(m))
+        if self.closure.response is None:
+            runtime.relax(U, m, frame, gas, *rule, True, dissipates)
+            return m, slowing
+        if dissipates:
+            runtime.relax(U, m, frame, gas, *rule, False, True)
+        before = m.copy()
+        rates, modes = (np.ascontiguousarray(one) for one in self.closure.response.modes)
+        runtime.respond(U, m, frame, gas, rates, modes, *rule, slowing)
+        return before, slowing
+
+    def _strained_cells(self, i: int) -> NDArray[np.bool_]:
+        """The cells of stage i that dissipation strains, which go without it: `strained`."""
         stages, status = self._stages, self._stages.status
         M = self.batch * self.cells
         arguments = stages.m, stages.theta[i], stages.strength, self._tables, stages.density[i]
         _share(runtime.decode, M, *arguments, status)
         found = torch.from_numpy(status != runtime.UNDECODED)
-        rows = self.strained(torch.from_numpy(stages.theta[i]), found).numpy()
-        if rows.any():
-            shape = self.knudsen.shape
-            rho, T = (
-                torch.from_numpy(x).view(shape)
-                for x in (stages.U[i, :, 0], stages.frame[:, 1] ** 2)
-            )
-            rate = torch.from_numpy(dt)[:, None] / self._mean_free_time(rho, T)
-            plain = before / self._slowing(rate, weight, correction).numpy()
-            stages.m[rows], stages.theta[i, rows] = plain[rows], 0.0
+        rows: NDArray[np.bool_] = self.strained(torch.from_numpy(stages.theta[i]), found).numpy()
+        return rows
 
     def _decode(self, i: int, U: Tensor) -> None:
         """Theta of stage i from the moments; `U` is for the error."""

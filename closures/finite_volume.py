@@ -35,7 +35,7 @@ from closures.conduction import conduct, conducted_heat
 from closures.dissipation import dissipate
 from closures.features import INVARIANTS
 from closures.limiters import LIMITERS
-from closures.reduced import ReducedClosure
+from closures.response import Response
 from closures.stiffness import sped_up
 from closures.viscosity import rub
 from kinetic.collisions import BGK
@@ -376,40 +376,44 @@ class FiniteVolume:
         """Implicit relaxation of m, exact and without iteration as U does not change; decode."""
         rho, T = (field.view_as(self.knudsen) for field in (state.frame.rho, state.frame.T))
         z = dt[:, None] / self._mean_free_time(rho, T)
-        if getattr(self.closure, "response", None) is not None:
-            return self._collide(state, dt, z, weight, correction)
+        response = getattr(self.closure, "response", None)
+        if response is not None:
+            return self._collide(state, response, dt, z, weight, correction)
         rate = sped_up(z, self.scheme.time)
         plain = state.m / self._slowing(rate, weight, correction)
         m, start = plain, state.theta
         if self.closure.dissipation is not None:
             m = self._damp(state.m, rho, T, weight * rate, weight * dt)
             m = m / (1.0 + correction * rate.flatten() ** 2)[:, None]
-            _, theta, found = self._rub(m, weight * dt, start)
+            _, theta, found = self._settle(m, weight * dt, start)
             strained = self.strained(theta, found)[:, None]
             m = torch.where(strained, plain, m)
             start = torch.where(strained, torch.zeros_like(theta), theta)
-        m, theta, found = self._rub(m, weight * dt, start)
+        m, theta, found = self._settle(m, weight * dt, start)
         return self._checked(State(state.U, m, theta, self.closure.dimension), found)
 
-    def _rub(self, m: Tensor, dt: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _settle(self, m: Tensor, dt: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """m, theta and which cells have one after dt (B,) of friction, if the closure has any."""
         friction = getattr(self.closure, "friction", None)
         if friction is None:
             return m, *self.closure.decode(m, self.knudsen.flatten(), start)
         assert isinstance(self.closure, MomentClosure)
         strength = dt[:, None] * friction(self.knudsen)
-        return self.closure.rub(m, strength.flatten(), start)
+        return self.closure.settle(m, strength.flatten(), start)
 
     def _collide(
-        self, state: State, dt: Tensor, z: Tensor, weight: float, correction: float
+        self,
+        state: State,
+        response: Response,
+        dt: Tensor,
+        z: Tensor,
+        weight: float,
+        correction: float,
     ) -> State:
         """Implicit collisions of `closures.response`, after dissipation.
 
         Cells whose entropy would rise relax at the slowest rate.
         """
-        assert isinstance(self.closure, ReducedClosure)
-        assert self.closure.response is not None
-        response, knudsen = self.closure.response, self.knudsen.flatten()
         rate = sped_up(z.view(-1, 1) * response.modes[0], self.scheme.time)
         slowing = (1.0 + weight * rate) * (1.0 + correction * rate**2)
         m, theta = state.m, state.theta
@@ -417,19 +421,19 @@ class FiniteVolume:
             rho, T = (field.view_as(self.knudsen) for field in (state.frame.rho, state.frame.T))
             m = self._damp(m, rho, T, torch.zeros_like(z), weight * dt)
         new = response.relaxed(m, slowing)
-        theta, found = self.closure.decode(new, knudsen, theta)
+        settled, theta, found = self._settle(new, weight * dt, theta)
         if self.closure.dissipation is not None:
             strained = self.strained(theta, found)[:, None]
             if strained.any():
                 m = torch.where(strained, state.m, m)
                 new = torch.where(strained, response.relaxed(state.m, slowing), new)
                 start = torch.where(strained, torch.zeros_like(theta), theta)
-                theta, found = self.closure.decode(new, knudsen, start)
+                settled, theta, found = self._settle(new, weight * dt, start)
         rises = (theta[:, INVARIANTS:] * (m - new)).sum(1) < 0.0
         if rises.any():
             new = torch.where(rises[:, None], m / slowing[:, :1], new)
-            theta, found = self.closure.decode(new, knudsen, theta)
-        return self._checked(State(state.U, new, theta, self.closure.dimension), found)
+            settled, theta, found = self._settle(new, weight * dt, theta)
+        return self._checked(State(state.U, settled, theta, self.closure.dimension), found)
 
     @staticmethod
     def _slowing(rate: Tensor, weight: float, correction: float) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from closures.gas import Gas, is_known, known
+from closures.gas import TRAINED, Gas, is_known, known
 from kinetic.config import SEED_RANGES
 from kinetic.dataset import TrajectorySet, generate, open_dataset
 from kinetic.errors import InvalidInput
@@ -46,8 +46,8 @@ def gas_of_data(data: TrajectorySet) -> Gas:
 def _check(data: TrajectorySet, kind: str, key: str) -> None:
     """Refuse gases without closures; keep training, validation and test trajectories apart."""
     gas = gas_of_data(data)
-    if not is_known(gas):
-        allowed = f"is of {gas}, of which closures are not trained; {known()}"
+    if not is_known(gas, TRAINED):
+        allowed = f"is of {gas}, of which closures are not trained; {known(TRAINED)}"
         raise InvalidInput(key, data.path, allowed)
     if data.seed_range != kind:
         first, end = SEED_RANGES[kind]

@@ -31,9 +31,10 @@ from closures.features import (
     unit_maxwellian,
 )
 from closures.friction import Friction
-from closures.gas import BGK_GAS, OPERATORS, Gas, check_gas
+from closures.gas import BGK_GAS, TRAINED, Gas, check_gas
 from closures.grad import GradClosure
 from closures.learned import DUAL, REDUCED_DUAL
+from closures.linear_response import relaxation_response
 from closures.maxent import MAXENT, maxent
 from closures.maxwell import MaxwellCollisions
 from closures.model_files import (
@@ -52,7 +53,6 @@ from closures.response import Response
 from closures.splines import SplineBasis
 from closures.start import StartNetwork, from_tensors
 from kinetic.errors import InvalidInput, check_choice, nearest
-from kinetic.exact import HEAT_FLUX_RATE, STRESS_RATE
 from kinetic.options import Options, flag, integer, optional, text
 
 NETWORKS = ("network", "network_fixed", "network_hermite")
@@ -197,6 +197,30 @@ def _compiled(closure: Closure) -> Closure:
 
 
 def _load(config: ClosureConfig, gas: Gas) -> Closure:
+    return colliding(_found(config, gas), gas)
+
+
+def colliding(closure: Closure, gas: Gas) -> Closure:
+    """The closure with the rates at which collisions of the gas relax stress and heat flux.
+
+    Raises:
+        InvalidInput: it has no functions w whose moments would show them.
+    """
+    collisions, shear, heat = gas.rates
+    if collisions == shear == heat:
+        return closure
+    if not isinstance(closure, MomentClosure | ReducedClosure):
+        if gas.collision in TRAINED:
+            return closure
+        allowed = f"only closures that average functions w know collision={gas.collision}"
+        raise InvalidInput("closure", closure.name, allowed)
+    closure = replace(closure, slower=(1.0 / shear, 1.0 / heat))
+    if gas.collision in TRAINED or not closure.moments:
+        return closure
+    return replace(closure, response=Response(relaxation_response(closure, gas.rates)))
+
+
+def _found(config: ClosureConfig, gas: Gas) -> Closure:
     if config.path is not None:
         return _learned(Path(config.path), config.moments, gas)
     name, count = config.name, config.completed(gas.dimension).moments or 0
@@ -219,17 +243,14 @@ def _load(config: ClosureConfig, gas: Gas) -> Closure:
 
 
 def _shipped(gas: Gas, moments: int) -> Closure:
-    known = SHIPPED.get(gas, ())
-    if moments not in known:
+    gas = gas.trained
+    counts = SHIPPED.get(gas, ())
+    if moments not in counts:
         of = "" if gas == BGK_GAS else f" of {gas}"
-        allowed = f"shipped{of} are {', '.join(map(str, known))}; train others"
+        allowed = f"shipped{of} are {', '.join(map(str, counts))}; train others"
         raise InvalidInput("closure.moments", moments, allowed)
     name = f"entropy-d{gas.dimension}-{gas.collision}-k{moments}"
     return read_model(closures_dir() / name, moments)
-
-
-SLOWER = {Gas(2, "boltzmann"): (1.0 / STRESS_RATE, 1.0 / HEAT_FLUX_RATE)}
-"""How much slower than by nu/eps stress and heat flux relax, where it is not one."""
 
 
 def _reduced(name: str, moments: int, gas: Gas) -> Closure:
@@ -247,8 +268,7 @@ def _reduced(name: str, moments: int, gas: Gas) -> Closure:
         return make(name, gas.dimension, features, None, extent=extent, nodes=nodes)
     none = ReducedHermiteFeatures(gas.dimension, 0)
     conducts = name == "navier_stokes"
-    slower = SLOWER.get(gas, (1.0, 1.0))
-    return ReducedClosure(name, gas.dimension, none, None, conductivity=conducts, slower=slower)
+    return ReducedClosure(name, gas.dimension, none, None, conductivity=conducts)
 
 
 def _interval(features: HermiteFeatures) -> tuple[float, int]:
@@ -279,10 +299,10 @@ def parse(spec: str, moments: int | None = None, gas: Gas = BGK_GAS) -> Closure:
     if matched and matched[1] in (("entropy",) if matched[3] else CARRYING):
         return load(matched[1], int(matched[2]), fast=bool(matched[3]), gas=gas)
     if "/" in spec or _is_directory(spec):
-        return _learned(Path(spec), None, gas)
+        return colliding(_learned(Path(spec), None, gas), gas)
     if plugin := plugins.split(spec):
         name, count = plugin
-        return plugins.make(name, count or moments, gas, "compare.closures")
+        return colliding(plugins.make(name, count or moments, gas, "compare.closures"), gas)
     counted = " or ".join(f"{name}-MOMENTS" for name in CARRYING)
     named += plugins.found()
     allowed = f"must be one of {', '.join(named)}, {counted}, or a model directory"
@@ -296,7 +316,7 @@ def _learned(folder: Path, moments: int | None, gas: Gas) -> Closure:
     network = kind_of(folder) == "network"
     closure = read_network(folder, moments) if network else read_model(folder, moments)
     made_for = gas_of(closure)
-    if made_for != gas:
+    if made_for != (gas if network else gas.trained):
         raise InvalidInput("closure", folder, f"is a model of {made_for}; the problem has {gas}")
     return closure
 
@@ -380,7 +400,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     expected = {"schema_version": SCHEMA_VERSION, "closure": "entropy"}
     manifest = read_manifest(folder, expected)
     made_for = (manifest.get("dimension"), manifest.get("collision"))
-    if made_for not in [(D, name) for name, dims in OPERATORS.items() for D in dims]:
+    if made_for not in [(D, name) for name, dims in TRAINED.items() for D in dims]:
         raise refuse(folder, f"{MANIFEST} has no valid dimension and collision")
     if not _numbers_allowed(manifest):
         raise refuse(folder, f"{MANIFEST} has no valid basis and moments")

@@ -2,7 +2,8 @@
 
     R_k = int w_k(c) Q(f) dv / rho^2,    c = (v-u)/sqrt(T)        (Maxwell molecules, dimensionless)
 
-Near equilibrium, f = M (1 + m.w), it is R = -Lambda m with Lambda of `linear_response`.
+Near equilibrium, f = M (1 + m.w), it is R = -Lambda m with Lambda of `linear_response`. That of
+collisions of relaxation type is known: `relaxation_response`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from closures.closure import MomentClosure
+from closures.encoder import hermite_features
+from closures.reduced import ReducedClosure
 from closures.reduced_samples import reduce
 from kinetic.boltzmann import BoltzmannOperator, boltzmann_operator
 from kinetic.dataset import TrajectorySet
@@ -23,6 +27,9 @@ Array = NDArray[np.float64]
 
 STEP = 1e-2
 """m of the differences of `linear_response`, of which they do not depend."""
+
+HELD = 0.5
+"""Part of stress or heat flux that w must hold for it to relax at a rate of its own."""
 
 FINER = 4
 """Q is interpolated to nodes so many times as dense, as those of f do not resolve w."""
@@ -56,6 +63,34 @@ def linear_response(features: Integrable, operator: BoltzmannOperator) -> Tensor
     gh = reduce(np.repeat(M[None], len(Q), axis=0), v, 2)
     A = -features.integrate(*in_frame(reduce(Q, v, 2), gh, v, 2)).detach()
     return 0.5 * (A + A.T)
+
+
+def relaxation_response(
+    closure: MomentClosure | ReducedClosure, rates: tuple[float, float, float]
+) -> Tensor:
+    """Lambda (K, K) of collisions that relax stress and heat flux at rates of their own.
+
+        Lambda = r I + (r_s - r) p p^T + (r_q - r) q q^T
+
+    Near equilibrium the target of `kinetic.collisions` has a share of what f has of the polynomials
+    of stress (D > 1) and heat flux, and nothing of others. p and q are the projections of these on
+    w, as unit vectors: what f_hat has of either decays exactly at its rate, and what conducts heat
+    falls short by as much as with the collisions of BGK.
+
+    Args:
+        closure: that has the moments w.
+        rates: of collisions, r, stress and heat flux, over nu.
+    """
+    others, shear, heat = rates
+    own = (heat,) if closure.dimension == 1 else (shear, heat)
+    polynomials = hermite_features(len(own), closure.dimension).matrix(closure.c)
+    overlap = closure.features.matrix(closure.c).mT @ (closure.measure[:, None] * polynomials)
+    overlap = overlap if closure.dimension == 1 else overlap.sum(0)
+    A = others * torch.eye(closure.moments).double()
+    for rate, p in zip(own, overlap.T, strict=True):
+        if p.norm() > HELD:
+            A += (rate - others) / (p @ p) * torch.outer(p, p)
+    return A
 
 
 def in_frame(q: Array, gh: Array, v: Array, dimension: int) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,14 @@
-"""What Boltzmann's collisions do to the moments: the linear response of the operator.
+"""What collisions do to the moments, if not what BGK's do: the linear response of the operator.
 
-    d_t W = (rho^2/eps) R,      R = -Lambda m        (Maxwell molecules)
+    d_t W = (rho nu/eps) R,      R = -Lambda m
 
 Lambda (K, K), symmetric and positive definite, is what the operator does near equilibrium
-(`closures.linear_response`). Written for moments it is right far from it too: of
-Maxwell molecules, polynomials of c decay each at a rate of its own, the stress at 1/2 and the heat
-flux at 1/4 exactly, and those of higher degree have products of lower ones beside that. A law
-linear in theta, R = -A theta, needs an A of m that has to be learned, and was five times less right
-about stress and heat flux.
+(`closures.linear_response`). Written for moments it is right far from it too. Of Maxwell molecules,
+nu = rho, polynomials of c decay each at a rate of its own, the stress at 1/2 and the heat flux at
+1/4 exactly, and those of higher degree have products of lower ones beside that. A law linear in
+theta, R = -A theta, needs an A of m that has to be learned, and was five times less right about
+stress and heat flux. Shakhov's operator is linear in f but for its Maxwellian, so the law is exact
+if w holds the heat flux; es_bgk has products of the stress beside it, of the second order.
 
 Each eigenvector of Lambda relaxes as BGK's moments do, at its own rate. m and m' before and after
 an implicit step lower the entropy, eta(m') <= eta(m), if theta'.(m - m') >= 0, as eta is convex and

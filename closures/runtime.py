@@ -398,7 +398,7 @@ def _damped_steps(mu, theta, strength, tables, plus, minus, vectors, work):  # t
 def decode(m, theta, strength, tables, density, status, first, last):  # type: ignore[no-untyped-def]
     """Replace theta (M, P) of cells by that of moments m (M, K); write the densities at the nodes.
 
-    strength: of the friction that is taken with it (M,), see `MomentClosure.rub`.
+    strength: of the friction that is taken with it (M,), see `MomentClosure.settle`.
     status: FINE where whole steps converged, DAMPED where the damped method did, or UNDECODED.
     """
     P = theta.shape[1]
@@ -423,8 +423,8 @@ def decode(m, theta, strength, tables, density, status, first, last):  # type: i
 
 
 @_compiled
-def rub(m, theta, strength, tables, first, last):  # type: ignore[no-untyped-def]
-    """Take from m (M, K) what friction takes, theta being known: see `MomentClosure.rub`."""
+def settle(m, theta, strength, tables, first, last):  # type: ignore[no-untyped-def]
+    """Take from m (M, K) what friction takes, theta being known: see `MomentClosure.settle`."""
     P = theta.shape[1]
     ordered, force = np.empty(P), np.empty(P)
     for cell in range(first, last):
@@ -653,22 +653,51 @@ def _sped_up(rate, method):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def relax(U, m, strength, frame, gas, dt, method, weight, correction):  # type: ignore[no-untyped-def]
-    """Collisions and dissipation of m, implicit, and how strong friction is to be: see
-    `FiniteVolume._relax`."""
+def _collisions(U, frame, gas, dt, cell):  # type: ignore[no-untyped-def]
+    """dt nu/eps of a cell."""
+    nu = 1.0
+    if gas.exponents[0] != 0.0 or gas.exponents[1] != 0.0:
+        nu = U[cell, 0] ** gas.exponents[0] * (frame[cell, 1] ** 2) ** gas.exponents[1]
+    return dt[cell // gas.cells] * nu / gas.knudsen[cell]
+
+
+@_compiled
+def respond(U, m, frame, gas, rates, modes, dt, method, weight, correction, slowing):  # type: ignore[no-untyped-def]
+    """Collisions of m by `closures.response`, implicit; what divides the slowest mode: slowing."""
+    K = m.shape[1]
+    mode = np.empty(K)
+    for cell in range(m.shape[0]):
+        z = _collisions(U, frame, gas, dt, cell)
+        for k in range(K):
+            mode[k] = 0.0
+        for j in range(K):
+            for k in range(K):
+                mode[k] += m[cell, j] * modes[j, k]
+        for k in range(K):
+            rate = _sped_up(z * rates[k], method)
+            divisor = (1.0 + weight * rate) * (1.0 + correction * rate * rate)
+            mode[k] /= divisor
+            if k == 0:
+                slowing[cell] = divisor
+        for j in range(K):
+            m[cell, j] = 0.0
+            for k in range(K):
+                m[cell, j] += modes[j, k] * mode[k]
+
+
+@_compiled
+def relax(U, m, frame, gas, dt, method, weight, correction, collides, dissipates):  # type: ignore[no-untyped-def]
+    """Collisions of BGK and dissipation of m, or one of them, implicit: `FiniteVolume._relax`."""
     N, dx = gas.cells, 1.0 / gas.cells
     rows = np.empty((5, N))
     rate, row, excess, before, after = rows[0], rows[1], rows[2], rows[3], rows[4]
     for b in range(gas.batch):
         first = b * N
         for j in range(N):
-            rho, T = U[first + j, 0], frame[first + j, 1] ** 2
-            nu = 1.0
-            if gas.exponents[0] != 0.0 or gas.exponents[1] != 0.0:
-                nu = rho ** gas.exponents[0] * T ** gas.exponents[1]
-            rate[j] = _sped_up(dt[b] * nu / gas.knudsen[first + j], method)
-            strength[first + j] = weight * dt[b] * gas.friction[first + j]
-        if not gas.dissipates:
+            rate[j] = 0.0
+            if collides:
+                rate[j] = _sped_up(_collisions(U, frame, gas, dt, first + j), method)
+        if not dissipates:
             for j in range(N):
                 for k in range(m.shape[1]):
                     m[first + j, k] /= 1.0 + weight * rate[j]

@@ -285,7 +285,11 @@ def test_a_model_continues_its_own_solution_and_no_others(tmp_path):
         ({"closure": {"name": "model"}}, "closure.path", "needs the directory"),
         ({"closure": {"name": "model", "path": "none"}}, "closure", "cannot be read"),
         ({"closur": "euler"}, "closur", "closure"),
-        ({"velocity": {"dim": 2}, "collision": "shakhov"}, "collision", "do not know it"),
+        (
+            {"velocity": {"dim": 2}, "collision": "shakhov", "closure": "maxent"},
+            "closure",
+            "none of",
+        ),
         ({"problem": {"name": "file", "path": "none.csv"}}, "problem.path", "does not exist"),
         ({"knudsen": -1.0}, "knudsen", "number"),
     ],

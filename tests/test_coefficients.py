@@ -1,13 +1,20 @@
 """Two and three velocity dimensions against results that no part of the project computes.
 
 Viscosity and heat conductivity are those of Chapman and Enskog, the limit is Euler's equations.
+Closures have the coefficients that the operators have: small waves are those of the kinetic solver.
 """
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
+import torch
+from moment_cases import start
 
+from closures import gas
+from closures.library import parse
 from kinetic.collisions import BGK, Collision, EllipsoidalBGK, Shakhov
 from kinetic.exact.riemann import Gas, solve_riemann
 from kinetic.moments import Array, heat_flux, moments_of, primitive, stress
@@ -84,3 +91,57 @@ def test_the_limit_is_the_euler_equations_of_the_gas(operator: Collision, dim: i
     coarse, fine = np.array(errors)
     assert np.all(fine < 0.011)
     assert np.all(coarse > 2.0 * fine)
+
+
+#: Operators that relax stress and heat flux at rates of their own.
+GASES = [
+    gas.Gas(2, "es_bgk"),
+    gas.Gas(3, "es_bgk"),
+    gas.Gas(1, "shakhov"),
+    gas.Gas(2, "shakhov"),
+    gas.Gas(3, "shakhov", prandtl=1.5),
+]
+WAVE_CELLS, WAVE_END = 16, 0.1
+
+
+def small_wave(dim: int, eps: float) -> InitialState:
+    """A gas of one temperature, in which a wave of 1 % has sound and heat."""
+    x = cell_centers(WAVE_CELLS)
+    s = 0.01 * np.sin(2.0 * np.pi * x)
+    return InitialState(x, np.full(WAVE_CELLS, eps), ((1.0 + s, s, np.ones(WAVE_CELLS)),))
+
+
+@cache
+def kinetic_wave(of: gas.Gas, eps: float) -> Array:
+    """U of the small wave by the kinetic solver."""
+    operators = {"es_bgk": EllipsoidalBGK, "shakhov": Shakhov}
+    operator = operators[of.collision](prandtl=of.prandtl)
+    grid, wave = VelocityGrid(28, 6.0, of.dimension), small_wave(of.dimension, eps)
+    run = Solver(grid, SpaceGrid(WAVE_CELLS), wave.knudsen, operator)
+    return moments_of(list(run.evolve(wave.on_grid(grid), end=WAVE_END, snapshots=2))[-1].f, grid)
+
+
+@torch.no_grad()
+def wave_error(name: str, of: gas.Gas, eps: float) -> float:
+    """Distance of a closure from the kinetic solver over the size of the wave."""
+    solver, now = start(parse(name, gas=of), [small_wave(of.dimension, eps)])
+    steps = int(np.ceil(WAVE_END / float(solver.largest_step(now))))
+    dt = torch.tensor([WAVE_END / steps], dtype=torch.float64)
+    for _ in range(steps):
+        now = solver.step(now, dt)
+    expected = kinetic_wave(of, eps)
+    wave = np.linalg.norm(expected - expected.mean(axis=0))
+    return float(np.linalg.norm(now.U.numpy() - expected) / wave)
+
+
+@pytest.mark.parametrize("of", GASES, ids=str)
+def test_navier_stokes_is_right_to_second_order_in_the_knudsen_number(of: gas.Gas) -> None:
+    coarse, fine = (wave_error("navier_stokes", of, eps) for eps in (0.02, 0.01))
+    assert fine < 0.01
+    assert coarse / fine > 3.0
+
+
+@pytest.mark.parametrize("of", GASES, ids=str)
+@pytest.mark.parametrize("name", ["hermite-9", "entropy-9"])
+def test_small_waves_of_moments_are_those_of_the_kinetic_solver(name: str, of: gas.Gas) -> None:
+    assert wave_error(name, of, 0.02) < 4e-4

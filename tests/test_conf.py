@@ -17,6 +17,7 @@ from closures.cli import CLOSURES
 from closures.cli import main as closures_main
 from closures.comparison import CompareConfig
 from closures.demo import Plan
+from closures.gas import OPERATORS, TRAINED
 from closures.learn.options import LearnConfig
 from closures.library import NETWORKS
 from closures.network.fit import NetworkTrainConfig
@@ -99,9 +100,10 @@ def cases() -> list[tuple[str, str, str]]:
     refused = {("kinetic_dataset", "sod"), ("kinetic_dataset", "file")}  # they have no seeds
     closures = {path.stem for path in FILES if path.parent.name == "closure"}
     refused |= {(name, one) for name, own in TRAINING.items() for one in closures - {*own}}
-    operators = ("boltzmann", "es_bgk", "shakhov")  # which closures do not know
-    own = [name for name in READERS if name.startswith("closures")]
-    refused |= {(name, operator) for name in own for operator in operators}
+    untrained = OPERATORS.keys() - TRAINED
+    learning = ("closures_demo", "closures_learn")
+    refused |= {(name, operator) for name in learning for operator in untrained}
+    refused |= {("closures_learn", "boltzmann")}  # which takes no odd number of velocities
     return [
         (name, group, option)
         for name in READERS

@@ -9,16 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from moment_cases import conserved, mixture, uniform
+from moment_cases import UNLIKE, conserved, mixture, uniform
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 import closures
 from closures import distil as distillation
-from closures import fast
+from closures import fast, finite_volume
 from closures.distil import compare, distil, distil_model, fit
 from closures.fast import CompiledVolume, FastClosure
 from closures.finite_volume import Failure, FiniteVolume, Scheme
+from closures.gas import Gas
 from closures.learned import Learned
 from closures.library import load, parse, read_model, write_model
 from closures.model_files import DIGEST, MANIFEST, WEIGHTS
@@ -95,11 +96,23 @@ def test_trajectories_are_those_of_the_other_solver(family, moments):
     assert max(found["error"].values()) < TOLERANCE
 
 
+@pytest.mark.parametrize("gas", [Gas(), Gas(1, "shakhov", 0.4)], ids=str)
 @pytest.mark.parametrize("frequency", ["density", "power"])
-def test_other_collisions_and_open_ends(frequency):
+def test_other_collisions_and_open_ends(frequency, gas):
     states = [mixture(12, 0.02), mixture(12, 2.0, boost=1.0)]
     options = {"boundary": "outflow", "collision": BGK(frequency, 0.6)}
-    assert difference(states, **options) < TOLERANCE
+    assert difference(states, closure=parse("entropy-6", gas=gas), **options) < TOLERANCE
+
+
+def test_collisions_that_would_raise_the_entropy_are_slowed_likewise():
+    closure, states = replace(parse("entropy-9"), response=UNLIKE), [mixture(12, 0.05)]
+    assert difference(states, closure=closure) < TOLERANCE
+
+
+@pytest.mark.parametrize("gas", [Gas(), Gas(1, "shakhov")], ids=str)
+def test_cells_that_dissipation_strains_go_without_it_likewise(gas, monkeypatch):
+    monkeypatch.setattr(finite_volume, "STRAINED", 0.02)
+    assert difference([mixture(12, 0.5)], closure=parse("entropy-6", gas=gas)) < TOLERANCE
 
 
 @pytest.mark.parametrize("cells", [1, 2, 3])

@@ -70,7 +70,7 @@ def test_the_strength_at_the_decades_and_beyond_them():
 def test_an_implicit_step_solves_its_equation(name):
     closure = closure_of(name)
     m, strength = states(closure), 1e-4 * random(40, seed=3)
-    new, theta, found = closure.rub(m, strength)
+    new, theta, found = closure.settle(m, strength)
     assert found.all()
     force = theta[:, INVARIANTS:] @ friction_matrix(closure.features, closure.c)
     assert torch.allclose(m - new, strength[:, None] * force, rtol=1e-12, atol=1e-16)
@@ -85,7 +85,7 @@ def test_it_lets_the_entropy_fall(name):
     closure = closure_of(name)
     m, strength = states(closure), torch.full((40,), 1e-3, dtype=torch.float64)
     theta, _ = closure.decode(m, strength)
-    new, after, _ = closure.rub(m, strength)
+    new, after, _ = closure.settle(m, strength)
     eta = [(t * averages(closure, t)).sum(1) for t in (theta, after)]
     production = ((m - new) * after[:, INVARIANTS:]).sum(1)
     assert (production > 0).all()
@@ -96,11 +96,11 @@ def test_none_is_the_plain_decoder_and_equilibrium_stays():
     closure = closure_of("entropy-6")
     m = states(closure)
     theta, _ = closure.decode(m, m[:, 0])
-    same, rubbed, _ = closure.rub(m, torch.zeros(40, dtype=torch.float64))
+    same, rubbed, _ = closure.settle(m, torch.zeros(40, dtype=torch.float64))
     assert torch.equal(same, m)
     assert (rubbed - theta).abs().max() < 1e-7
     rest = torch.zeros_like(m)
-    new, theta, _ = closure.rub(rest, torch.full((40,), 0.1, dtype=torch.float64))
+    new, theta, _ = closure.settle(rest, torch.full((40,), 0.1, dtype=torch.float64))
     assert new.abs().max() < 1e-9
     assert theta[:, INVARIANTS:].abs().max() < 1e-12
 
@@ -119,7 +119,7 @@ def test_a_uniform_gas_without_collisions_follows_the_ordinary_equation():
     steps = 400
     strength = (end / steps) * friction(knudsen).flatten()
     for _ in range(steps):
-        exact = closure.rub(exact, strength)[0]
+        exact = closure.settle(exact, strength)[0]
     errors = []
     for count in (2, 4):
         state = solver.decode(U, m, None)
@@ -136,7 +136,7 @@ def test_it_is_differentiable_in_its_strength_and_in_w():
     closure = replace(closure, dual=replace(closure.dual, tolerance=1e-13))
 
     def after(m: Tensor, strength: Tensor) -> Tensor:
-        new, theta, _ = closure.rub(m, strength)
+        new, theta, _ = closure.settle(m, strength)
         return torch.cat((new, theta), dim=1)
 
     inputs = m.requires_grad_(), strength.requires_grad_()
@@ -149,7 +149,7 @@ def test_moments_of_no_density_have_one():
     m = -0.01 * closure.features.matrix(torch.tensor([3.0], dtype=torch.float64))
     strength = torch.full((1,), 1e-5, dtype=torch.float64)
     assert not closure.decode(m, strength)[1]
-    new, theta, found = closure.rub(m, strength)
+    new, theta, found = closure.settle(m, strength)
     assert found
     assert (averages(closure, theta)[:, INVARIANTS:] - new).abs().max() < 1e-6
     assert (theta @ closure.phi.T).max() < 3.0

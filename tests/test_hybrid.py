@@ -43,6 +43,11 @@ GASES: dict[str, dict[str, Any]] = {
         "collision": {"name": "boltzmann", "angles": 4},
         "cells": 24,
     },
+    "ellipsoidal": {
+        "velocity": {"dim": 2, "points": 32, "extent": 8.0},
+        "collision": "es_bgk",
+        "cells": 24,
+    },
     "space": {"velocity": {"dim": 3, "points": 61, "extent": 8.0}, "cells": 24},
 }
 
@@ -95,7 +100,9 @@ def test_a_threshold_of_zero_gives_the_kinetic_solution_to_the_bit(gas: str) -> 
     assert hybrid.kinetic.values.all()
 
 
-@pytest.mark.parametrize(("gas", "most"), [("line", 4e-4), ("boltzmann", 5e-3)])
+@pytest.mark.parametrize(
+    ("gas", "most"), [("line", 4e-4), ("boltzmann", 5e-3), ("ellipsoidal", 8e-3)]
+)
 def test_the_largest_threshold_gives_the_solution_of_the_closure(gas: str, most: float) -> None:
     problem = {**SHOCK, **GASES[gas]}
     hybrid = closures.solve(**problem, hybrid={"threshold": 2.0})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ import torch
 from moment_cases import conserved, mixture, refined, solve_all, uniform
 from safetensors.torch import load, save
 
+from closures import library
 from closures.closure import Frame
 from closures.features import invariants, trapezoid, unit_maxwellian
 from closures.finite_volume import Failure, Scheme
+from closures.gas import Gas
 from closures.library import NETWORKS, parse
 from closures.library import load as load_closure
 from closures.network.closure import Architecture, NetworkClosure, Networks
@@ -311,6 +314,17 @@ def model(tmp_path):
     speeds = {"largest": SPEED, "largest_imaginary": 0.0}
     write_network(tmp_path / "model", closure.networks, speeds, {"training": None})
     return tmp_path / "model"
+
+
+def test_networks_are_refused_with_collisions_that_they_have_not_learned():
+    with pytest.raises(InvalidInput, match="average functions w know collision=shakhov"):
+        library.colliding(untrained("network"), Gas(1, "shakhov"))
+
+
+@pytest.mark.parametrize("read", [parse, partial(load_closure, "model", None)])
+def test_a_model_of_bgk_is_no_model_of_other_operators(model, read):
+    with pytest.raises(InvalidInput, match=r"is a model of velocity\.dim=1 collision=bgk"):
+        read(str(model), gas=Gas(1, "shakhov"))
 
 
 def test_a_model_is_read_as_it_was_written(model):

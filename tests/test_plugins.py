@@ -15,6 +15,7 @@ from closures import plugins
 from closures.blocks import identify
 from closures.cli import closure_directories
 from closures.cli import main as closures_main
+from closures.closure import MomentClosure
 from closures.comparison import CompareConfig
 from closures.gas import Gas
 from closures.library import ClosureConfig, parse
@@ -106,6 +107,14 @@ def test_it_is_compared(tmp_path: Path, quick: None) -> None:
     means = {spec: one["wave"]["density"] for spec, one in metrics["summary"].items()}
     assert 0.0 < means["bounded-hermite-6"] < means["bounded-hermite"]
     assert "bounded-hermite" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("spec", ["bounded-hermite", "bounded-hermite-4"])
+def test_a_closure_of_moments_has_the_rates_of_collisions(spec: str) -> None:
+    closure = parse(spec, 4, gas=Gas(1, "shakhov", 0.5))
+    assert isinstance(closure, MomentClosure)
+    assert closure.response is not None
+    assert closure.response.modes[0].tolist() == pytest.approx([0.5, 1.0, 1.0, 1.0])
 
 
 def test_it_is_chosen_in_a_sweep() -> None:

@@ -26,7 +26,7 @@ from kinetic.errors import InvalidInput, NonPhysicalState
 #: Residuals of theta are at most `TOLERANCE`, and are kept with the moments.
 CLOSE = TOLERANCE / 2
 
-GASES = [Gas(2), Gas(3), Gas(2, "boltzmann")]
+GASES = [Gas(2), Gas(3), Gas(2, "boltzmann"), Gas(2, "es_bgk"), Gas(3, "shakhov")]
 
 
 def named(gas):

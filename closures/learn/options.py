@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar
 
-from closures.gas import Gas, check_gas
+from closures.gas import TRAINED, Gas, check_gas
 from closures.library import ClosureConfig
 from kinetic.config import Physics, TimeConfig, VelocityConfig, seed
 from kinetic.errors import InvalidInput
@@ -64,7 +64,7 @@ class LearnConfig(Physics):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_gas(Gas.of(self))
+        check_gas(Gas.of(self), TRAINED)
         if self.closure.name != "entropy":
             raise InvalidInput("closure", self.closure.name, "only entropy learns concurrently")
         for key in ("knudsen", "boundary"):

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from closures.gas import Gas, is_known
+from closures.gas import TRAINED, Gas, is_known
 from closures.library import MAX_MOMENTS, NETWORKS
 from closures.model_files import (
     MANIFEST,
@@ -105,7 +105,9 @@ def gas_of(manifest: Mapping[str, Any]) -> Gas:
 def _architecture_allowed(manifest: Mapping[str, Any]) -> bool:
     gas = gas_of(manifest)
     named = type(gas.dimension) is int and isinstance(gas.collision, str)
-    if not (named and is_known(gas)) or (gas.dimension > 1 and manifest.get("frame") == "fixed"):
+    if not (named and is_known(gas, TRAINED)) or (
+        gas.dimension > 1 and manifest.get("frame") == "fixed"
+    ):
         return False
     widths = manifest.get("widths")
     if not isinstance(widths, dict):
