@@ -301,33 +301,22 @@ def combine(f, stages, slopes, alpha, beta, out):  # type: ignore[no-untyped-def
     size, terms = f.size, alpha.size
     old, new = f.reshape(size), out.reshape(size)
     stages, slopes = stages.reshape((terms, size)), slopes.reshape((terms, size))
-    # Sums of a block stay in a first-level cache, and overlap nothing that is added to them.
+    # Sums of their own stay in a first-level cache, and are known not to overlap f.
     sums = np.empty(BLOCK)
     for first in range(0, size, BLOCK):
-        block = slice(first, min(first + BLOCK, size))
-        _scale(alpha[0], old[block], sums)
+        # Unsigned as in `kinetic.limiters`. Assigning slices takes two seconds more to compile.
+        begin, count = np.uint64(first), np.uint64(min(BLOCK, size - first))
+        for k in range(count):
+            sums[k] = alpha[0] * old[begin + k]
         if beta[0] != 0.0:
-            _add(beta[0], slopes[0, block], 0.0, slopes[0, block], sums)
+            for k in range(count):
+                sums[k] += beta[0] * slopes[0, begin + k]
         for j in range(1, terms):
-            if alpha[j] != 0.0 or beta[j] != 0.0:
-                _add(alpha[j], stages[j, block], beta[j], slopes[j, block], sums)
-        _scale(1.0, sums, new[block])
-
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _scale(a, f, out):  # type: ignore[no-untyped-def]
-    """Write a f into `out`, as far as both go."""
-    # By elements, here as below: assigning slices takes two seconds more to compile.
-    for k in range(min(f.size, out.size)):
-        out[k] = a * f[k]
-
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _add(a, f, b, g, sums):  # type: ignore[no-untyped-def]
-    """Add a f + b g."""
-    if b == 0.0:
-        for k in range(f.size):
-            sums[k] += a * f[k]
-    else:
-        for k in range(f.size):
-            sums[k] += a * f[k] + b * g[k]
+            if beta[j] != 0.0:
+                for k in range(count):
+                    sums[k] += alpha[j] * stages[j, begin + k] + beta[j] * slopes[j, begin + k]
+            elif alpha[j] != 0.0:
+                for k in range(count):
+                    sums[k] += alpha[j] * stages[j, begin + k]
+        for k in range(count):
+            new[begin + k] = sums[k]
