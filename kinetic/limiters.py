@@ -28,7 +28,7 @@ Limiter: TypeAlias = Callable[[float, float, float, float], float]
 STEEPNESS = 2.0
 TINY = 1e-300
 # Divisions would take most of the time.
-SIXTH = 1.0 / 6.0
+THIRD = 1.0 / 3.0
 
 
 @register_jitable
@@ -75,12 +75,16 @@ def third(behind: float, ahead: float, d_behind: float, d_ahead: float) -> float
     The interval holds the value wherever f is smooth, and none that would make a new extremum.
     """
     d = ahead - behind
-    median = 0.5 * (ahead - _minmod(d, d_ahead))
-    upper_limit = STEEPNESS * behind
-    large_curvature = 0.5 * behind + (4.0 / 3.0) * _minmod(d, d_behind)
-    low = min(max(min(ahead, median), min(upper_limit, large_curvature)), 0.0)
-    high = max(min(max(ahead, median), max(upper_limit, large_curvature)), 0.0)
-    return min(max(SIXTH * (behind + 2.0 * ahead), low), high)
+    # minmod(d, b) is b moved into the interval between d and 0.
+    least, most = min(d, 0.0), max(d, 0.0)
+    # All are twice the offset, for fewer multiplications.
+    ahead2 = ahead + ahead
+    median = ahead - min(max(d_ahead, least), most)
+    upper_limit = 2.0 * STEEPNESS * behind
+    large_curvature = behind + (8.0 / 3.0) * min(max(d_behind, least), most)
+    low = min(max(min(ahead2, median), min(upper_limit, large_curvature)), 0.0)
+    high = max(min(max(ahead2, median), max(upper_limit, large_curvature)), 0.0)
+    return 0.5 * min(max(THIRD * (behind + ahead2), low), high)
 
 
 LIMITERS: Mapping[str, Limiter] = MappingProxyType(
@@ -130,7 +134,9 @@ def _compile(limiter: Limiter) -> Callable[..., None]:
 
     # The symbols of a cached kernel derive from this name: kernels of one name would be mixed up.
     transport.__qualname__ = f"transport_{limiter.__name__}"
-    compiled: Callable[..., None] = njit(cache=True, nogil=True, error_model="numpy")(transport)
+    compiled: Callable[..., None] = njit(
+        cache=True, nogil=True, error_model="numpy", fastmath={"contract"}
+    )(transport)
     return compiled
 
 

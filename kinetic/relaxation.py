@@ -39,15 +39,16 @@ MAX_NEWTON_STEPS = 50
 # Below this Newton decrement the last step is applied in its linear form M (1 + delta . phi): it
 # differs from the exponential by the square, 1e-14, and meets the moments to round-off.
 LINEAR_DECREMENT = 1e-7
-# If quadrature and cut tails disturb mass, momentum and energy of a unit Maxwellian by less than
-# this, its moments of order 3 and 4 are also right to about 1e-7, and Newton's matrix is known: the
-# step is then wrong by the product, 1e-16.
-EXACT_MOMENTS = 1e-9
 # Sums over nodes may be reordered so that they vectorise; infinities and NaN keep their meaning.
 REORDER: set[str] = {"reassoc", "contract"}
-# The unit Maxwellian at its peak, and how many numbers say where a discrete one starts.
+# The unit Maxwellian at its peak.
 UNIT = 1.0 / sqrt(2.0 * pi)
-SEEDS = 6
+# Cells that are relaxed together; what is made of their rows fits into a first-level cache.
+BLOCK = 16
+# Rows of the `work` of a block, numbers of each of its cells: the state, the share of M in what f
+# becomes, what `_seed` returns, and the sums over nodes or Newton's step, which is made of them.
+RHO, MEAN, TEMPERATURE, GAIN, SCALE, PEAK, TOP, UP, DOWN, P0, P1, P2, P3, P4, ROWS = range(15)
+DA, DB, DC2, DECREMENT2 = P0, P1, P2, P3
 # A Gaussian target is kept from being colder in any direction than this share of what f is.
 LEAST = 0.5
 
@@ -83,29 +84,19 @@ def relax_rows(f, v, dv, exponents, frequency, step, correction):  # type: ignor
     Returns:
         The first cell that has no Maxwellian, its row unchanged; -1 if there is none.
     """
-    p, q = exponents
-    constant = p == 0.0 and q == 0.0  # powers are slow
-    g, gains, seeds = np.empty(v.size), np.empty((f.shape[0], 2)), np.empty((f.shape[0], SEEDS))
-    # In a loop of their own the chains of divisions and exponentials of several cells overlap.
-    for cell in range(f.shape[0]):
-        rho, u, T = _gas_state(f[cell], v, dv)
-        rate = frequency[cell] * (1.0 if constant else power_law(rho, T, p, q))
-        gain = 1.0 - 1.0 / ((1.0 + step * rate) * (1.0 + correction * rate * rate))
-        seed = _seed(rho, u, T, v)
-        gains[cell, 0], gains[cell, 1] = gain, gain * rho * seed[1]
-        for n in range(SEEDS):
-            seeds[cell, n] = seed[n]
-    for cell in range(f.shape[0]):
-        row, u, scale = f[cell], seeds[cell, 0], seeds[cell, 1]
-        top, up, down, peak = seeds[cell, 2], seeds[cell, 3], seeds[cell, 4], seeds[cell, 5]
-        exists, da, db, dc2 = _solve_maxwellian((u, scale, top, up, down, peak), v, dv, g)
-        if not exists:
-            return cell
-        gain, gain_rho = gains[cell, 0], gains[cell, 1]
-        keep = 1.0 - gain  # rounded so that the weights sum to one: f must not drift
-        for k in range(row.size):
-            M = _corrected(g[k], (v[k] - u) * scale, da, db, dc2)
-            row[k] = keep * row[k] + gain_rho * M
+    g, work = np.empty((BLOCK, v.size)), np.empty((ROWS, BLOCK))
+    for first in range(0, f.shape[0], BLOCK):
+        rows = f[first : first + BLOCK]
+        # Sums over nodes in loops of their own do not wait for the chains of operations that make
+        # numbers of each cell of them, and those vectorise.
+        _fill_states(rows, v, dv, work)
+        _fill_gains(frequency[first : first + BLOCK], exponents, step, correction, work)
+        _fill_seeds(rows.shape[0], v, dv, work)
+        _fill_newton_steps(rows.shape[0], v, dv, work, g)
+        solved = _finish(rows.shape[0], v, dv, work, g)
+        _mix(solved, v, work, g, rows)
+        if solved < rows.shape[0]:
+            return first + solved
     return -1
 
 
@@ -279,13 +270,18 @@ def _last_column_of_inverse(A):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _fill_maxwellian(rho, u, T, v, out):  # type: ignore[no-untyped-def]
     """Write the discrete Maxwellian of one state into `out` (points,); return whether it exists."""
-    seed, spacing = _seed(rho, u, T, v), (v[-1] - v[0]) / (v.size - 1)
-    exists, da, db, dc2 = _solve_maxwellian(seed, v, spacing, out)
-    if not exists:
+    spacing = (v[-1] - v[0]) / (v.size - 1)
+    scale, peak, top, up, down = _seed(rho, u, T, v[0], spacing, v.size - 1.0)
+    if peak < 0.0:
         return False
-    scale = seed[1]
+    _fill_gaussian(int(peak), UNIT * exp(top), exp(up), exp(down), out)
+    da, db, dc2, decrement2 = _newton_step(_sums(out, v, u), scale, spacing)
+    if not decrement2 < LINEAR_DECREMENT**2:
+        exists, da, db, dc2 = _iterate(u, scale, v, spacing, out)
+        if not exists:
+            return False
     for k in range(out.size):
-        out[k] = rho * scale * _corrected(out[k], (v[k] - u) * scale, da, db, dc2)
+        out[k] = rho * scale * _corrected(out[k], v[k] - u, da, db, dc2)
     return True
 
 
@@ -309,97 +305,135 @@ def _fill_across(T, v, dim, out, out2):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath=REORDER)
-def _gas_state(f, v, dv):  # type: ignore[no-untyped-def]
-    """Return rho, u and T of one distribution f (points,)."""
-    m0 = m1 = m2 = 0.0
-    for k in range(f.size):
-        m0 += f[k]
-        m1 += f[k] * v[k]
-        m2 += f[k] * (v[k] * v[k])
-    u = m1 / m0
-    return m0 * dv, u, m2 / m0 - u * u
+def _fill_states(f, v, dv, work):  # type: ignore[no-untyped-def]
+    """Write rho, u and T of the rows of f (cells, points)."""
+    for i in range(f.shape[0]):
+        m0 = m1 = m2 = 0.0
+        for k in range(v.size):
+            m0 += f[i, k]
+            m1 += f[i, k] * v[k]
+            m2 += f[i, k] * (v[k] * v[k])
+        work[RHO, i], work[MEAN, i], work[TEMPERATURE, i] = m0, m1, m2
+    for i in range(f.shape[0]):
+        m0 = work[RHO, i]
+        u = work[MEAN, i] / m0
+        work[RHO, i], work[MEAN, i] = m0 * dv, u
+        work[TEMPERATURE, i] = work[TEMPERATURE, i] / m0 - u * u
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _fill_gains(frequency, exponents, step, correction, work):  # type: ignore[no-untyped-def]
+    """Write 1 - keep of `relax_rows`."""
+    p, q = exponents
+    constant = p == 0.0 and q == 0.0  # powers are slow
+    for i in range(frequency.size):
+        power = 1.0 if constant else power_law(work[RHO, i], work[TEMPERATURE, i], p, q)
+        rate = frequency[i] * power
+        work[GAIN, i] = 1.0 - 1.0 / ((1.0 + step * rate) * (1.0 + correction * rate * rate))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _fill_seeds(cells, v, spacing, work):  # type: ignore[no-untyped-def]
+    """Write `_seed` of each state, with exponentials in place of exponents."""
+    begin, last = v[0], v.size - 1.0
+    for i in range(cells):
+        rho, u, T = work[RHO, i], work[MEAN, i], work[TEMPERATURE, i]
+        scale, peak, top, up, down = _seed(rho, u, T, begin, spacing, last)
+        work[SCALE, i], work[PEAK, i] = scale, peak
+        work[TOP, i], work[UP, i], work[DOWN, i] = top, up, down
+    for i in range(cells):
+        work[TOP, i] = UNIT * exp(work[TOP, i])
+        work[UP, i], work[DOWN, i] = exp(work[UP, i]), exp(work[DOWN, i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _fill_newton_steps(cells, v, spacing, work, g):  # type: ignore[no-untyped-def]
+    """Write unit Maxwellians into the rows of g (BLOCK, points), and Newton's first step."""
+    for i in range(cells):
+        if work[PEAK, i] >= 0.0:
+            top, up, down = work[TOP, i], work[UP, i], work[DOWN, i]
+            _fill_gaussian(int(work[PEAK, i]), top, up, down, g[i])
+    for i in range(cells):
+        p0, p1, p2, p3, p4 = _sums(g[i], v, work[MEAN, i])
+        work[P0, i], work[P1, i], work[P2, i], work[P3, i], work[P4, i] = p0, p1, p2, p3, p4
+    for i in range(cells):
+        p = work[P0, i], work[P1, i], work[P2, i], work[P3, i], work[P4, i]
+        da, db, dc2, decrement2 = _newton_step(p, work[SCALE, i], spacing)
+        work[DA, i], work[DB, i], work[DC2, i], work[DECREMENT2, i] = da, db, dc2, decrement2
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _finish(cells, v, spacing, work, g):  # type: ignore[no-untyped-def]
+    """Iterate where Newton's first step is long; return how many cells come before a failure."""
+    for i in range(cells):
+        if work[PEAK, i] < 0.0:
+            return i
+        if not work[DECREMENT2, i] < LINEAR_DECREMENT**2:
+            u, scale = work[MEAN, i], work[SCALE, i]
+            exists, work[DA, i], work[DB, i], work[DC2, i] = _iterate(u, scale, v, spacing, g[i])
+            if not exists:
+                return i
+    return cells
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath={"contract"})
+def _mix(cells, v, work, g, f):  # type: ignore[no-untyped-def]
+    """Replace the first rows of f by keep f + (1 - keep) M."""
+    for i in range(cells):
+        u, gain = work[MEAN, i], work[GAIN, i]
+        da, db, dc2 = work[DA, i], work[DB, i], work[DC2, i]
+        gain_rho = gain * work[RHO, i] * work[SCALE, i]
+        keep = 1.0 - gain  # rounded so that the weights sum to one: f must not drift
+        for k in range(v.size):
+            M = _corrected(g[i, k], v[k] - u, da, db, dc2)
+            f[i, k] = keep * f[i, k] + gain_rho * M
 
 
 @register_jitable
-def _corrected(g: float, c: float, da: float, db: float, dc2: float) -> float:
-    """Return g (1 + da + db c + dc2 c^2)."""
+def _corrected(g: float, w: float, da: float, db: float, dc2: float) -> float:
+    """Return g (1 + da + db w + dc2 w^2)."""
     # Not g (1 + ...): numbers near one are denser below it, and mass would be lost.
-    return g + g * (da + c * (db + c * dc2))
+    return g + g * (da + w * (db + w * dc2))
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _seed(rho, u, T, v):  # type: ignore[no-untyped-def]
-    """Return what `_solve_maxwellian` starts from, SEEDS numbers.
-
-    They are u, 1 / sqrt(T), the unit Maxwellian (2 pi)^(-1/2) exp(-c^2 / 2), c = (v - u) / sqrt(T),
-    at the node next to u, the ratios to it of its values at the nodes above and below, and the
-    index of that node, -1 unless rho and T are positive and all are finite.
-    """
-    if not (0.0 < rho < np.inf and 0.0 < T < np.inf and abs(u) < np.inf):
-        return u, T, 0.0, 0.0, 0.0, -1.0
-    scale, spacing = 1.0 / sqrt(T), (v[-1] - v[0]) / (v.size - 1)
-    peak = int(min(max((u - v[0]) / spacing + 0.5, 0.0), float(v.size - 1)))
-    c, h = (v[0] + peak * spacing - u) * scale, spacing * scale
-    up, down = exp(-h * (0.5 * h + c)), exp(-h * (0.5 * h - c))
-    return u, scale, UNIT * exp(-0.5 * c * c), up, down, float(peak)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _solve_maxwellian(seed, v, spacing, g):  # type: ignore[no-untyped-def]
-    """Write g (points,) and return what makes rho / sqrt(T) g (1 + da + db c + dc2 c^2) the
-    discrete Maxwellian of the state of a `seed`, c = (v - u) / sqrt(T), on nodes `spacing` apart.
-
-    Newton runs on c, where the moments wanted are (1, 0, 1) and the start (2 pi)^(-1/2)
-    exp(-c^2 / 2) is exact up to quadrature and cut tails. Where these are small, one step with the
-    matrix of the exact moments, H_ij = (1, 0, 1, 0, 3)_(i+j), ends it, or one with that of g.
+def _seed(rho, u, T, begin, spacing, last):  # type: ignore[no-untyped-def]
+    """Return what the unit Maxwellian (2 pi)^(-1/2) exp(-c^2 / 2), c = (v - u) / sqrt(T), on the
+    nodes v = begin + k spacing, k <= last, is made from, without a branch.
 
     Returns:
-        Whether rho and T are positive and finite and the Maxwellian exists; and da, db, dc2.
+        1 / sqrt(T); the index of the node next to u, -1 unless rho and T are positive and all are
+        finite; -c^2 / 2 there; and what is added to that at the nodes above and below.
     """
-    u, scale, top, up, down, peak = seed
-    if peak < 0.0:
-        return False, 0.0, 0.0, 0.0
-    k = int(peak)
-    g[k] = top
-    _fill_outwards(g[k + 1 :], top, up, up * down)
-    _fill_outwards(g[:k][::-1], top, down, up * down)
-    r0, r1, r2 = _defects(g, v, u, scale, spacing * scale)
-    if abs(r0) + abs(r1) + abs(r2) < EXACT_MOMENTS:
-        return True, 0.5 * (3.0 * r0 - r2), r1, 0.5 * (r2 - r0)
-    da, db, dc2, decrement = _newton_step(g, v, u, scale, spacing * scale)
-    if decrement < LINEAR_DECREMENT:
-        return True, da, db, dc2
-    return _iterate(u, scale, v, spacing * scale, g)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath=REORDER)
-def _defects(g, v, u, scale, spacing):  # type: ignore[no-untyped-def]
-    """Return what g lacks of the moments (1, 0, 1) in c = (v - u) scale."""
-    p0 = p1 = p2 = 0.0
-    for k in range(g.size):
-        # Not c_0 + k spacing, whose round-off would make momentum and energy drift.
-        c = (v[k] - u) * scale
-        p0 += g[k]
-        p1 += g[k] * c
-        p2 += g[k] * (c * c)
-    return 1.0 - p0 * spacing, -p1 * spacing, 1.0 - p2 * spacing
+    physical = (0.0 < rho < np.inf) & (0.0 < T < np.inf) & (abs(u) < np.inf)
+    scale = 1.0 / sqrt(T)
+    peak = np.floor(min(max((u - begin) / spacing + 0.5, 0.0), last))
+    c, h = (begin + peak * spacing - u) * scale, spacing * scale
+    up, down = -h * (0.5 * h + c), -h * (0.5 * h - c)
+    return scale, peak if physical else -1.0, -0.5 * c * c, up, down
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _iterate(u, scale, v, spacing, g):  # type: ignore[no-untyped-def]
-    """Return what `_solve_maxwellian` does, by as many steps as it takes.
+    """Write another g, and return whether the discrete Maxwellian exists and its da, db and dc2 of
+    `_newton_step`, by as many steps as it takes.
 
     The damping of the steps, 1 / (1 + decrement), is that of self-concordant functions (Nesterov &
     Nemirovskii 1994).
     """
-    first = (v[0] - u) * scale
-    a, b, c2 = log(UNIT), 0.0, -0.5
+    last, first = float(g.size - 1), v[0] - u
+    a, b, c2 = log(UNIT), 0.0, -0.5 * scale * scale
     for _ in range(MAX_NEWTON_STEPS):
-        _fill_gaussian(a, b, c2, first, spacing, g)
-        da, db, dc2, decrement = _newton_step(g, v, u, scale, spacing)
-        if decrement < LINEAR_DECREMENT:
+        # g = exp(a + b w + c2 w^2)
+        peak = int(min(max((-0.5 * b / c2 - first) / spacing + 0.5, 0.0), last))
+        w = first + peak * spacing
+        up = exp(spacing * (b + c2 * (2.0 * w + spacing)))
+        down = exp(-spacing * (b + c2 * (2.0 * w - spacing)))
+        _fill_gaussian(peak, exp(a + w * (b + w * c2)), up, down, g)
+        da, db, dc2, decrement2 = _newton_step(_sums(g, v, u), scale, spacing)
+        if decrement2 < LINEAR_DECREMENT**2:
             return True, da, db, dc2
-        damping = 1.0 / (1.0 + decrement)
+        damping = 1.0 / (1.0 + sqrt(decrement2))
         a, b, c2 = a + damping * da, b + damping * db, c2 + damping * dc2
         if not (c2 < 0.0 and isfinite(a) and isfinite(b)):
             break
@@ -407,73 +441,67 @@ def _iterate(u, scale, v, spacing, g):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
-def _fill_gaussian(a, b, c2, first, spacing, out):  # type: ignore[no-untyped-def]
-    """Write exp(a + b c_k + c2 c_k^2), c_k = first + k spacing, outwards from its peak.
+def _fill_gaussian(peak, top, up, down, out):  # type: ignore[no-untyped-def]
+    """Write a Gaussian that is `top` at the node `peak` and `up` and `down` times that beside it.
 
-    The ratio of neighbours is itself a geometric sequence of ratio q = exp(2 c2 spacing^2), so two
+    The ratio of neighbours is itself a geometric sequence, of ratio q = up down, so two
     multiplications replace an exponential; n nodes from the peak the relative error is n^2 / 2 ulp.
     """
-    last = out.size - 1
-    peak = (-0.5 * b / c2 - first) / spacing
-    k_peak = int(min(max(peak + 0.5, 0.0), float(last)))
-    c = first + k_peak * spacing
-    g = out[k_peak] = exp(a + c * (b + c * c2))
-    q = exp(2.0 * c2 * spacing * spacing)
-    up = exp(spacing * (b + c2 * (2.0 * c + spacing)))
-    _fill_outwards(out[k_peak + 1 :], g, up, q)
-    _fill_outwards(out[:k_peak][::-1], g, q / up, q)
+    out[peak] = top
+    _fill_outwards(out[peak + 1 :], top, up, up * down)
+    _fill_outwards(out[:peak][::-1], top, down, up * down)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 def _fill_outwards(out, g, r, q):  # type: ignore[no-untyped-def]
     """Write g_1, g_2, ... where g_0 = g, g_n = r_n g_(n-1), r_1 = r and r_n = q r_(n-1).
 
-    Four interleaved sequences g_(n+4) = R_n g_n, R_(n+4) = q^16 R_n, do not wait for each other.
+    Two interleaved sequences g_(n+2) = R_n g_n, R_(n+2) = q^4 R_n, do not wait for each other.
     """
-    r2 = q * r
-    r3 = q * r2
-    r4 = q * r3
+    q2, r2 = q * q, q * r
     g1 = g * r
     g2 = g1 * r2
-    g3 = g2 * r3
-    g4 = g3 * r4
-    q4 = (q * q) * (q * q)
-    q16 = (q4 * q4) * (q4 * q4)
-    R1 = (r2 * r3) * (r4 * (q * r4))
-    R2 = q4 * R1
-    R3 = q4 * R2
-    R4 = q4 * R3
-    rest = out.size % 4
-    for k in range(0, out.size - rest, 4):
-        out[k], out[k + 1], out[k + 2], out[k + 3] = g1, g2, g3, g4
-        g1, g2, g3, g4 = g1 * R1, g2 * R2, g3 * R3, g4 * R4
-        R1, R2, R3, R4 = q16 * R1, q16 * R2, q16 * R3, q16 * R4
-    tail = out[out.size - rest :]
-    if rest > 0:
-        tail[0] = g1
-    if rest > 1:
-        tail[1] = g2
-    if rest > 2:
-        tail[2] = g3
+    R1 = r2 * (q * r2)
+    R2, q4 = q2 * R1, q2 * q2
+    for k in range(0, out.size - 1, 2):
+        out[k], out[k + 1] = g1, g2
+        g1, g2 = g1 * R1, g2 * R2
+        R1, R2 = q4 * R1, q4 * R2
+    if out.size % 2:
+        out[out.size - 1] = g1
 
 
 @njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath=REORDER)
-def _newton_step(g, v, u, scale, spacing):  # type: ignore[no-untyped-def]
-    """Return the Newton step (da, db, dc2) towards the moments (1, 0, 1), and its decrement.
-
-    With p_n = sum_k c_k^n g_k dc: H delta = r, H_ij = p_(i+j), r = (1 - p_0, -p_1, 1 - p_2), by
-    Cramer's rule (H is near [[1, 0, 1], [0, 1, 0], [1, 0, 3]]); decrement^2 = delta . r.
-    """
+def _sums(g, v, u):  # type: ignore[no-untyped-def]
+    """Return sum_k g_k w_k^n, n = 0, ..., 4, w = v - u."""
     p0 = p1 = p2 = p3 = p4 = 0.0
     for k in range(g.size):
         # Not first + k spacing, whose round-off would make momentum and energy drift.
-        c = (v[k] - u) * scale
+        w = v[k] - u
+        g1 = g[k] * w
+        g2 = g1 * w
+        g3 = g2 * w
         p0 += g[k]
-        p1 += g[k] * c
-        p2 += g[k] * (c * c)
-        p3 += g[k] * (c * c * c)
-        p4 += g[k] * (c * c * c * c)
-    p0, p1, p2, p3, p4 = p0 * spacing, p1 * spacing, p2 * spacing, p3 * spacing, p4 * spacing
+        p1 += g1
+        p2 += g2
+        p3 += g3
+        p4 += g3 * w
+    return p0, p1, p2, p3, p4
+
+
+@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+def _newton_step(sums, scale, spacing):  # type: ignore[no-untyped-def]
+    """Return the Newton step (da, db, dc2), for powers of w, from `_sums`, and its decrement^2.
+
+    Newton runs on c = w scale, where the moments wanted are (1, 0, 1) and the unit Maxwellian is
+    exact up to quadrature and cut tails. With p_n = sum_k c_k^n g_k dc: H delta = r, H_ij =
+    p_(i+j), r = (1 - p_0, -p_1, 1 - p_2), by Cramer's rule (H is near [[1, 0, 1], [0, 1, 0],
+    [1, 0, 3]]); decrement^2 = delta . r.
+    """
+    p0, p1, p2, p3, p4 = sums
+    dc, s2 = spacing * scale, scale * scale
+    p0, p1, p2 = p0 * dc, p1 * (dc * scale), p2 * (dc * s2)
+    p3, p4 = p3 * (dc * (scale * s2)), p4 * (dc * (s2 * s2))
     r0, r1, r2 = 1.0 - p0, -p1, 1.0 - p2
     m00, m01, m02 = p2 * p4 - p3 * p3, p2 * p3 - p1 * p4, p1 * p3 - p2 * p2
     m11, m12, m22 = p0 * p4 - p2 * p2, p1 * p2 - p0 * p3, p0 * p2 - p1 * p1
@@ -481,4 +509,4 @@ def _newton_step(g, v, u, scale, spacing):  # type: ignore[no-untyped-def]
     da = (m00 * r0 + m01 * r1 + m02 * r2) * inverse
     db = (m01 * r0 + m11 * r1 + m12 * r2) * inverse
     dc2 = (m02 * r0 + m12 * r1 + m22 * r2) * inverse
-    return da, db, dc2, sqrt(abs(da * r0 + db * r1 + dc2 * r2))
+    return da, db * scale, dc2 * s2, abs(da * r0 + db * r1 + dc2 * r2)
