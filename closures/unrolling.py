@@ -13,7 +13,7 @@ again on the way back, so memory does not grow with the window.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 
 from closures.closure import Closure, MomentClosure
 from closures.features import SplineFeatures
-from closures.finite_volume import Scheme, State
+from closures.finite_volume import FEW, Scheme, State
 from closures.gas import frequency
 from closures.reduced import ReducedClosure
 from closures.reduced_features import ReducedSplineFeatures
@@ -43,6 +43,9 @@ STARTS = (0.0, 0.3, 0.5)
 NODES, OVERDRAW = 24, 1.4
 """Of the discretisation, see `closures.finite_volume.Scheme`: a gradient needs fewer digits than a
 solution has."""
+
+MORE_NODES = 48
+"""Where more than `FEW` moments are carried in one dimension, whose errors fewer would hide."""
 
 REACH = {1: 4.0, 2: 2.0, 3: 2.0}
 """Likewise, by dimension: steps as long as leave errors in time below those of closures."""
@@ -144,7 +147,10 @@ def unrolled_error(
         Failure: a trajectory became non-physical.
     """
     first, knudsen = windows.starts[start], windows.knudsen[rows]
-    solver = solver_of(closure, knudsen, windows.collision, windows.boundary, windows.scheme)
+    scheme = windows.scheme
+    if closure.dimension == 1 and closure.moments > FEW:
+        scheme = replace(scheme, nodes=MORE_NODES)
+    solver = solver_of(closure, knudsen, windows.collision, windows.boundary, scheme)
     state = solver.decode(windows.conserved[rows, first].flatten(0, 1), m.flatten(0, 1), None)
     errors = []
     for j in range(first, min(first + length, len(windows.time) - 1)):
