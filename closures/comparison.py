@@ -58,6 +58,7 @@ class CompareOptions(Options):
         "entropy-6-fast",
         "entropy-9-fast",
         "entropy-12-fast",
+        "entropy-16-fast",
     )
     families: Annotated[tuple[str, ...], several(choice(FAMILIES))] = ("wave", "mix", "transition")
     cases: Annotated[int, integer(1, 1_000_000)] = 50

@@ -85,7 +85,7 @@ TOLERANCE = 1e-9
 """Largest deviation from orthonormality under Mc, and from parity, accepted in a file."""
 
 
-SHIPPED = {Gas(): (6, 9, 12), Gas(2): (9, 16), Gas(2, "boltzmann"): (9, 16), Gas(3): (9,)}
+SHIPPED = {Gas(): (6, 9, 12, 16), Gas(2): (9, 16), Gas(2, "boltzmann"): (9, 16), Gas(3): (9,)}
 """Numbers of moments of the closures `entropy` that are shipped."""
 
 

@@ -151,7 +151,7 @@ def test_a_model_needs_nothing_but_its_directory(tmp_path: Path) -> None:
         np.testing.assert_array_equal(variable.values, read[name].values)
 
 
-@pytest.mark.parametrize("moments", [6, 9, 12])
+@pytest.mark.parametrize("moments", [6, 9, 12, 16])
 def test_the_moments_of_a_model_are_normalised_in_it(moments: int) -> None:
     closure = load("entropy", moments)
     assert isinstance(closure, MomentClosure)

@@ -234,15 +234,17 @@ def _draw_feature(axis: Axes, c: Array, values: Array, look: Look) -> None:
 def dissipation_figure(
     name: str, closure: LearnedClosure | LearnedReducedClosure, look: Look
 ) -> Drawing:
-    """Draw the damping and the diffusivity of each moment against the Knudsen number."""
+    """Draw the damping and the diffusivity of each moment, and friction, against eps."""
     assert closure.dissipation is not None
     eps = torch.logspace(-3.5, 1.5, 101, dtype=torch.float64)
     with torch.no_grad():
         values = [one.numpy() for one in closure.dissipation(eps)]
     parity = closure.features.parity.tolist()
-    figure, axes = blank(1, 2, (7.6, 3.2))
+    friction = getattr(closure, "friction", None)
+    panels = 2 if friction is None else 3
+    figure, axes = blank(1, panels, (3.0 * panels + 1.6, 3.2))
     for axis, each, label in zip(
-        axes[0], values, ("damping $a_k$", "diffusivity $d_k$"), strict=True
+        axes[0], values, ("damping $a_k$", "diffusivity $d_k$"), strict=False
     ):
         _span_a_decade(axis, each)
         for k, one in enumerate(each):
@@ -251,11 +253,18 @@ def dissipation_figure(
             dashes = "-" if parity[k] < 0 else "--"
             axis.loglog(eps, one, color=look.color, ls=dashes, alpha=fade, label=f"$w_{{{k + 1}}}$")
         axis.set_ylabel(label)
-    axes[0, 1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
     outer_labels(axes, "Knudsen number ε")
     caption = (
         "What acts on the moments of " + look.label + " beside transport and collisions: damping "
         "∂ₜWₖ = −aₖWₖ and diffusion ∂ₓ(ρT dₖ∂ₓmₖ). Odd moments solid, even ones dashed."
+    )
+    if friction is not None:
+        with torch.no_grad():
+            axes[0, 2].loglog(eps, friction(eps), color=look.color)
+        axes[0, 2].set_ylabel("friction $b$")
+        caption += " Friction −ρ b Aθ draws log f in the tails to a Maxwellian."
+    axes[0, -1].legend(
+        *axes[0, 1].get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1.02, 0.5)
     )
     return Drawing(f"dissipation-{name}", f"Dissipation of {look.label}", caption, figure)
 
