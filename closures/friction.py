@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from closures.dissipation import DECADES, at_knudsen, inverse_softplus
 from closures.features import Features, invariants, unit_maxwellian
 
-STRENGTH = 2.0
-"""To start from b = STRENGTH/K^3: the more moments there are, the more of the tails they hold."""
+STRENGTH, LEAST = 2.0, 1e-3
+"""To start from b = STRENGTH/K^3 or LEAST: the more moments there are, the more of the tails they
+hold, but with sixteen less than 7e-4 loses a rough gas now and then."""
 
 POWER = 0.25
 """Of Mc in omega."""
@@ -36,7 +37,8 @@ class Friction(nn.Module):
 
     def __init__(self, moments: int) -> None:
         super().__init__()
-        start = torch.full((1, DECADES[1] - DECADES[0] + 1), STRENGTH / moments**3)
+        strength = max(STRENGTH / moments**3, LEAST)
+        start = torch.full((1, DECADES[1] - DECADES[0] + 1), strength)
         self.raw = nn.Parameter(inverse_softplus(start.double()))
 
     def forward(self, knudsen: Tensor) -> Tensor:
