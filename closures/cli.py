@@ -84,7 +84,7 @@ def _shipped() -> set[str]:
 
 
 def _plugin_entry(entry: str) -> str:
-    """Return the mapping of the closure of a plugin, which has no file, or what is no name as it is.
+    """Return the mapping of the closure of a plugin, without a file; what is no name as it is.
 
     Raises:
         InvalidInput: it is a name, and no closure has it.

@@ -353,7 +353,7 @@ class CompiledVolume(FiniteVolume):
 
     def _check(self, i: int, U: Tensor) -> None:
         """Count the cells that needed the damped method; refuse those that have no theta."""
-        stages, status = self._stages, self._stages.status
+        status = self._stages.status
         self._fallbacks += (status != runtime.FINE).reshape(self.batch, self.cells).sum(axis=1)
         undecoded = torch.from_numpy(status == runtime.UNDECODED)
         if undecoded.any():

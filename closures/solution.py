@@ -175,7 +175,7 @@ def run_batch(
 
 @torch.no_grad()
 def _warm_up(task: Task, state: State | MomentState) -> None:
-    """Compile the kernels of a solver, or load them, by a small step before those that are timed."""
+    """Compile the kernels of a solver, or load them, by a small step that is not timed."""
     Batch(task, [state], *initial_moments(task.closure, state)).advance(state.time + WARM_UP_TIME)
 
 

@@ -5,8 +5,8 @@ python docs/reproduce.py [EXPERIMENT ...]
 Trains the published closures of networks, runs the experiments of ``conf/experiment`` below
 ``outputs/reproduce``, writes their tables into README.md and their figures to ``docs/figures``.
 Each step goes on where it was killed, and a comparison that is done is not repeated unless its
-configuration, its models or the version have changed. With names of experiments only those are run, and nothing is
-written unless all that it is made of is there.
+configuration, its models or the version have changed. With names of experiments only those are run,
+and nothing is written unless all that it is made of is there.
 """
 
 from __future__ import annotations

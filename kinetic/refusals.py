@@ -58,7 +58,7 @@ def explain_option(complaint: str, usage: str) -> InvalidInput:
     name = option.group() if option else ""
     known = re.findall(r"--?[\w-]+", usage)
     if name not in known:
-        message += nearest(name, known) or "; what is configured is set by key=value, without dashes"
+        message += nearest(name, known) or "; a key is set by key=value, without dashes"
     return InvalidInput("option", name, message)
 
 
