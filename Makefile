@@ -5,7 +5,7 @@
 #   make test    lint, types and the test suite
 #   make bench   benchmarks of speed
 #   make docs    the documentation, in outputs/docs
-#   make reproduce  every table of the README and every reference figure (hours)
+#   make reproduce  every table of the README and every reference figure (an hour and more)
 #   make models  the data set and the trained closures that data/closures holds, in outputs/models
 #
 # PYTHON chooses the interpreter, PIP_ARGS adds options of pip install, e.g. another index.

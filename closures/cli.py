@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from kinetic.cli import compile_kernels, quote, run_program
 from kinetic.commandline import DONE, INVALID, Command, Configuration, Program
-from kinetic.errors import InvalidInput
+from kinetic.errors import InvalidInput, nearest
 from kinetic.resources import config_dir
 
 
@@ -70,19 +71,34 @@ def _closure_directory(override: str) -> str:
 
 def _closure_entry(entry: str) -> str:
     """Return what Hydra takes for one closure: a name as it is, a directory as a mapping."""
-    shipped = {file.stem for file in (config_dir() / "closure").glob("*.yaml")} - {"model"}
-    if entry in shipped:
+    if entry in _shipped():
         return entry
     if not ("/" in entry or Path(entry).is_dir()):
         return _plugin_entry(entry)
     return f"{{name:model,moments:null,path:{quote(entry)}}}"
 
 
+def _shipped() -> set[str]:
+    """The names of the closures that have a configuration file."""
+    return {file.stem for file in (config_dir() / "closure").glob("*.yaml")} - {"model"}
+
+
 def _plugin_entry(entry: str) -> str:
-    """Return the mapping of the closure of a plugin, which has no file, or a name as it is."""
+    """Return the mapping of the closure of a plugin, without a file; what is no name as it is.
+
+    Raises:
+        InvalidInput: it is a name, and no closure has it.
+    """
     from closures.plugins import found
 
-    return f"{{name:{quote(entry)},moments:null}}" if entry in found() else entry
+    plugins = found()
+    if entry in plugins:
+        return f"{{name:{quote(entry)},moments:null}}"
+    if re.fullmatch(r"\w+", entry) and entry != "model":
+        known = [*sorted(_shipped()), *sorted(plugins)]
+        allowed = f"must be one of {', '.join(known)}, or the directory of a trained closure"
+        raise InvalidInput("closure", entry, allowed + nearest(entry, known))
+    return entry
 
 
 def _train(config: Configuration, folder: Path) -> str:

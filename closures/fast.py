@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -159,6 +159,15 @@ class CompiledVolume(FiniteVolume):
 
     closure: LearnedClosure
 
+    def take(self, trajectories: Tensor) -> Self:
+        """The solver of some of the trajectories, with what is known of the gas and the closure."""
+        part = super().take(trajectories)
+        part._tables, part._friction = self._tables, self._friction[trajectories]
+        if self.closure.dissipation is not None:
+            a, d = self._dissipation
+            part._dissipation = a[:, trajectories], d[:, trajectories]
+        return part
+
     def take_fallbacks(self) -> list[int]:
         """How many cells of each trajectory needed the damped method since this was last asked."""
         counts = self._fallbacks.tolist()
@@ -288,12 +297,12 @@ class CompiledVolume(FiniteVolume):
         step = stages.U[i], dt, weight, correction
         given = stages.m.copy()
         before, slowing = self._collisions(stages.m, gas.dissipates, *step)
-        if gas.dissipates:
-            rows = self._strained_cells(i)
-            if rows.any():
-                alone, _ = self._collisions(given, False, *step)
-                stages.m[rows], before[rows], stages.theta[i, rows] = given[rows], alone[rows], 0.0
-        self._decode(i, U)
+        self._find(i)
+        if gas.dissipates and (rows := self._strained_cells(i)).any():
+            alone, _ = self._collisions(given, False, *step)
+            stages.m[rows], before[rows], stages.theta[i, rows] = given[rows], alone[rows], 0.0
+            self._find(i, rows)
+        self._check(i, U)
         rises = (stages.theta[i, :, INVARIANTS:] * (before - stages.m)).sum(axis=1) < 0.0
         if rises.any():
             stages.m[rises] = before[rises] / slowing[rises, None]
@@ -322,20 +331,29 @@ class CompiledVolume(FiniteVolume):
 
     def _strained_cells(self, i: int) -> NDArray[np.bool_]:
         """The cells of stage i that dissipation strains, which go without it: `strained`."""
-        stages, status = self._stages, self._stages.status
-        M = self.batch * self.cells
-        arguments = stages.m, stages.theta[i], stages.strength, self._tables, stages.density[i]
-        _share(runtime.decode, M, *arguments, status)
-        found = torch.from_numpy(status != runtime.UNDECODED)
-        rows: NDArray[np.bool_] = self.strained(torch.from_numpy(stages.theta[i]), found).numpy()
+        found = torch.from_numpy(self._stages.status != runtime.UNDECODED)
+        theta = torch.from_numpy(self._stages.theta[i])
+        rows: NDArray[np.bool_] = self.strained(theta, found).numpy()
         return rows
 
     def _decode(self, i: int, U: Tensor) -> None:
         """Theta of stage i from the moments; `U` is for the error."""
-        stages, M = self._stages, self.batch * self.cells
-        status = stages.status
+        self._find(i)
+        self._check(i, U)
+
+    def _find(self, i: int, rows: NDArray[np.bool_] | None = None) -> None:
+        """Look for theta of stage i, of all cells or of those of `rows`; note how it went."""
+        stages = self._stages
         arguments = stages.m, stages.theta[i], stages.strength, self._tables, stages.density[i]
-        _share(runtime.decode, M, *arguments, status)
+        if rows is None:
+            _share(runtime.decode, len(stages.m), *arguments, stages.status)
+            return
+        for row in np.flatnonzero(rows).tolist():
+            runtime.decode(*arguments, stages.status, row, row + 1)
+
+    def _check(self, i: int, U: Tensor) -> None:
+        """Count the cells that needed the damped method; refuse those that have no theta."""
+        status = self._stages.status
         self._fallbacks += (status != runtime.FINE).reshape(self.batch, self.cells).sum(axis=1)
         undecoded = torch.from_numpy(status == runtime.UNDECODED)
         if undecoded.any():

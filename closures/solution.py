@@ -32,6 +32,9 @@ BATCH_CELLS = 2048
 """Cells advanced together: enough to hide the overhead of a call, few enough for temporary arrays
 to stay below the size from which the allocator asks the system for fresh pages each time."""
 
+WARM_UP_TIME = 1e-9
+"""Far below a time step."""
+
 
 @dataclass(frozen=True)
 class ClosureSolveConfig(SolveConfig):
@@ -154,6 +157,8 @@ def run_batch(
     size = max(1, BATCH_CELLS // len(states[0].x))
     times = np.linspace(states[0].time, end, snapshots)[1:]
     records = []
+    if hasattr(closure, "solver"):
+        _warm_up(task, states[0])
     with torch.no_grad(), ProgressBar(progress, closure.name) as bar:
         for first in range(0, len(states), size):
             members = states[first : first + size]
@@ -166,6 +171,12 @@ def run_batch(
                 bar.update(done, len(states) * len(times))
             records += batch.records
     return [sign(record.result(task), closure) for record in records]
+
+
+@torch.no_grad()
+def _warm_up(task: Task, state: State | MomentState) -> None:
+    """Compile the kernels of a solver, or load them, by a small step that is not timed."""
+    Batch(task, [state], *initial_moments(task.closure, state)).advance(state.time + WARM_UP_TIME)
 
 
 def initial_moments(closure: Closure, state: State | MomentState) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from zarr.codecs import ZstdCodec
 
-from kinetic.claims import check_store
+from kinetic.claims import METADATA, check_store
 from kinetic.errors import InvalidInput
 from kinetic.files import parse_json, remove_partials, replacing
 from kinetic.moments import primitive
@@ -162,7 +162,7 @@ def write_solution(solution: xr.Dataset, path: str | os.PathLike[str]) -> Path:
         OSError: there is no room or no permission; what was there stays.
     """
     target = Path(path)
-    if target.exists() and not (target / "zarr.json").is_file():
+    if target.exists() and not (target / METADATA).is_file():
         raise InvalidInput("path", target, "exists and is not a Zarr directory; choose another")
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_partials(target.parent)
@@ -196,6 +196,8 @@ def read_solution(path: str | os.PathLike[str], key: str = "path") -> xr.Dataset
     """
     if not os.path.exists(path):
         raise InvalidInput(key, path, "does not exist; must be a solution.zarr")
+    if not os.path.exists(os.path.join(path, METADATA)):
+        raise InvalidInput(key, path, "is no solution.zarr" + _solution_in(path))
     try:
         check_store(Path(path))
         # Format 3 only: format 2 can name a pickle codec, which runs code from the file.
@@ -209,6 +211,12 @@ def read_solution(path: str | os.PathLike[str], key: str = "path") -> xr.Dataset
         raise InvalidInput(key, path, f"must be a readable solution.zarr; {reason}") from error
     _check(solution, path, key)
     return solution
+
+
+def _solution_in(path: str | os.PathLike[str]) -> str:
+    """Return ``"; did you mean ..."`` for the directory of a run."""
+    inside = os.path.join(path, "solution.zarr")
+    return f"; did you mean '{inside}'?" if os.path.isdir(inside) else ""
 
 
 def loaded(solution: xr.Dataset, path: str | os.PathLike[str], key: str = "path") -> xr.Dataset:

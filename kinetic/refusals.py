@@ -57,7 +57,9 @@ def explain_option(complaint: str, usage: str) -> InvalidInput:
     option = re.search(r"--?\w[\w-]*", message)
     name = option.group() if option else ""
     known = re.findall(r"--?[\w-]+", usage)
-    return InvalidInput("option", name, message + ("" if name in known else nearest(name, known)))
+    if name not in known:
+        message += nearest(name, known) or "; a key is set by key=value, without dashes"
+    return InvalidInput("option", name, message)
 
 
 def dotted_keys(config: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -42,7 +42,7 @@ class Programs:
         self.commands.append(words)
         if words[0] == "compare" and not self.status:
             folder = Path(words[-1].removeprefix("hydra.run.dir="))
-            (folder / "figures").mkdir(parents=True)
+            (folder / "figures").mkdir(parents=True, exist_ok=True)
             shutil.copy(self.compared.folder / "metrics.json", folder)
             for path in (self.compared.folder / "figures").glob("*.png"):
                 shutil.copy(path, folder / "figures")
@@ -72,6 +72,31 @@ def test_one_experiment_writes_its_figures_and_no_tables(
     assert [words[1] for words in programs.commands] == ["+experiment=table_plane"]
     assert {path.name for path in script["FIGURES"].iterdir()} == {"table_plane-errors.png"}
     assert script["README"].read_text() == (ROOT / "README.md").read_text()
+
+
+def test_what_is_done_is_repeated_only_if_it_is_made_of_something_else(
+    script: dict[str, Any], compared: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = Programs(compared)
+    monkeypatch.setitem(script, "PROGRAMS", {"closures": programs})
+    chosen = ["table_plane", "table_boltzmann"]
+    for _ in range(2):
+        assert script["main"](chosen) == 0
+        assert len(programs.commands) == 2
+    monkeypatch.setitem(script, "package_version", lambda: "another")
+    assert script["main"](chosen[:1]) == 0
+    assert len(programs.commands) == 3
+
+
+def test_a_model_that_is_trained_anew_is_compared_anew(
+    script: dict[str, Any], tmp_path: Path
+) -> None:
+    digest = script["_digest"]
+    assert digest(tmp_path / "euler") is None
+    weights = tmp_path / "model" / "weights.safetensors"
+    weights.parent.mkdir()
+    found = [weights.write_bytes(content) and digest(weights.parent) for content in (b"a", b"b")]
+    assert len(set(found)) == 2
 
 
 def test_a_step_that_fails_ends_it(

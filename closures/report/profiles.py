@@ -139,7 +139,7 @@ def distributions(show: Showcase, samples: Sequence[Sample], looks: Mapping[str,
     outer_labels(axes, "$v$")
     names = (REFERENCE, *(samples[0].reconstructions if samples else ()))
     handles: list[Any] = [looks[name].handle() for name in names]
-    handles.append(Look("Maxwellian $M$", INK, ":", 0.9).handle())
+    handles.append(Look("Maxwellian M", INK, ":", 0.9).handle())
     legend(figure, handles)
     time = float(show.reference.time[-1])
     caption = (

@@ -136,11 +136,15 @@ def _link(run: Run, folder: Path) -> str | None:
 
 
 def varied_keys(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """Return the keys in which configurations differ, with the value of each run."""
+    """Return the keys in which configurations differ, with the value of each run.
+
+    A key that some runs lack, as the kinetic solver those of closures, differs if others set it.
+    """
     known = [dict(flat(run.configuration)) for run in runs]
     keys = dict.fromkeys(key for one in known for key in one)
     values = {key: [one.get(key, NONE) for one in known] for key in keys}
-    return {key: each for key, each in values.items() if len(set(each)) > 1}
+    unset = {NONE, "null"}
+    return {key: own for key, own in values.items() if len(set(own)) > 1 and set(own) - unset}
 
 
 def table(runs: Sequence[Run]) -> Iterator[Row]:
