@@ -91,7 +91,7 @@ class Scheme:
         if dimension == 1:
             return cls(*names, nodes=32 if moments <= FEW else 48)
         if moments <= FEW:
-            return cls(*names, nodes=12, reach=1.6, overdraw=1.55)
+            return cls(*names, nodes=12, reach=1.4, overdraw=1.75)
         return cls(*names, nodes=20, reach=3.0)
 
     @property

@@ -33,7 +33,6 @@ from closures.runtime import (
     GROWTH,
     HALVINGS,
     MAX_EXPONENT,
-    OUTSIDE,
     SUFFICIENT,
     UNDECODED,
     WHOLE_STEPS,
@@ -55,8 +54,14 @@ DONE, NONPHYSICAL, NO_DENSITY = 0, 1, 2
 SLOW = 0.2
 """A chord step that leaves more than this part of the residual is the last with its factors."""
 
+TOGETHER = 8
+"""Faces whose nodes make up loops together, which are then long enough to be vectorised."""
+
 FIRST, SECOND = np.int64(0), np.int64(1)
 """Numbers with a type: for each literal among its arguments a kernel is compiled anew."""
+
+NOTHING = -1e4
+"""Stands for log f_hat where f_hat ends."""
 
 HOTTEST, WALL, TRACE, STRAINED = 0.99, 0.95, 1e-7, 1.0
 """As in `closures.reduced`, `closures.reduced_dual` and `closures.finite_volume`."""
@@ -82,8 +87,9 @@ class Dual(NamedTuple):
 class Tables(NamedTuple):
     """What does not change while a closure is used; P functions, J intervals.
 
-    across: d. order: place in theta of the functions, even ones first (P,); nodes: c >= 0 (n,).
-    splines: coefficients of alpha and beta (2, K, J+3).
+    across: d. order: place in theta of the functions, even ones first (P,); nodes: c >= 0 (h,), of
+        which the first `held` are no padding.
+    splines: coefficients of alpha and beta (2, K, J+3), padded.
     powers: of t in each interval, of a and b by turns, (K, 8 J). extent: L; density: of knots;
         norm: 1/sqrt(2 d). Given, as a compiler may divide anew by what is divided by here.
     xi, xi_weights: half-range Gauss rule on [0, 1].
@@ -93,6 +99,7 @@ class Tables(NamedTuple):
     across: int
     order: NDArray[np.int64]
     nodes: Array
+    held: int
     splines: Array
     powers: Array
     extent: float
@@ -107,7 +114,7 @@ class Tables(NamedTuple):
 class Gas(NamedTuple):
     """One trajectory of N cells: BGK exponents, eps (N,), damping and diffusivity (K, N).
 
-    order: rows of the five cells upwind first of each face, for both directions (2, N+1, 5).
+    order: rows of the five cells upwind first of each face, for both directions (2, F, 5).
     courant, reach: dt (|u| + reach sqrt T) = courant dx.
     """
 
@@ -125,11 +132,13 @@ class Gas(NamedTuple):
 class Space(NamedTuple):
     """Of s stages of N cells: stage i is in slot (base + i) % s, its last one the next's first.
 
+    Of F faces, N+1 and copies of the last one, each has q nodes v a side, all behind each other.
+
     U (s, N, 3), theta (s, N, P) in `order`, f: masses, then 1/(1 - kappa), at +c and -c
     (s, N, 2, 2 h), rest: of the residual (s, N, K), frame: u, sqrt T, 1/sqrt T (s, N, 3);
     m (N, K), mean: <phi> (N, P), factors (N, P, P) and whether they hold (N,), pieces: cubics of
-    alpha and kappa by turns (N, J, 8), edge: largest speeds (s, F, 2), rate: of g and h
-    (s, F, 2, 2, q), flux (s, F, 3), status (N,).
+    alpha and kappa by turns (N, J, 8), v (s, 2, F q), rate: of g and h (s, 2, 2, F q),
+    flux (s, F, 3), status (N,).
     """
 
     U: Array
@@ -142,7 +151,7 @@ class Space(NamedTuple):
     factors: Array
     holds: NDArray[np.bool_]
     pieces: Array
-    edge: Array
+    v: Array
     rate: Array
     flux: Array
     status: NDArray[np.int64]
@@ -179,6 +188,13 @@ def _clear(values):  # type: ignore[no-untyped-def]
     """Set the numbers of a row to zero."""
     for n in range(values.size):
         values[n] = 0.0
+
+
+@_inlined
+def _clear_all(values):  # type: ignore[no-untyped-def]
+    """Set the numbers of a table to zero."""
+    for i in range(values.shape[0]):
+        _clear(values[i])
 
 
 @_inlined
@@ -485,6 +501,15 @@ def _settle(order, problem, m, rest):  # type: ignore[no-untyped-def]
 
 
 @_compiled
+def _rest(cell, theta, dual, f, mean, holds, sums, status):  # type: ignore[no-untyped-def]
+    """Let a cell begin at equilibrium."""
+    _clear(theta[cell])
+    _density(theta[cell], dual, f[cell])
+    _averages(dual, f[cell], sums, mean[cell])
+    status[cell], holds[cell] = PENDING, False
+
+
+@_compiled
 def _strained(theta, order, dual, f, mean, holds, sums, status):  # type: ignore[no-untyped-def]
     """Put the cells that dissipation strains to equilibrium, to be searched again.
 
@@ -497,10 +522,8 @@ def _strained(theta, order, dual, f, mean, holds, sums, status):  # type: ignore
             if order[k] >= 3:
                 largest = max(largest, abs(theta[cell, k]))
         if status[cell] == UNDECODED or not largest <= STRAINED:
-            _clear(theta[cell])
-            _density(theta[cell], dual, f[cell])
-            _averages(dual, f[cell], sums, mean[cell])
-            status[cell], holds[cell], found = PENDING, False, True
+            _rest(cell, theta, dual, f, mean, holds, sums, status)
+            found = True
     return found
 
 
@@ -606,63 +629,67 @@ def _update(space, slots, i, method, r):  # type: ignore[no-untyped-def]
 
 
 @_inlined
-def _hold(space, slot, cell, alpha, tables, v, g, e, count):  # type: ignore[no-untyped-def]
-    """Add alpha times the particles of a cell at v = u +- sqrt(T) c, and their |v_perp|^2."""
-    U, frame, f, nodes, h = space.U, space.frame, space.f, tables.nodes, tables.nodes.size
-    hot = f.shape[3] // 2
-    share, drift, width = alpha * U[slot, cell, 0], frame[slot, cell, 0], frame[slot, cell, 1]
-    energy = tables.across * width * width
+def _hold(space, slot, cell, alpha, tables, slope, origin, ratio, x, g, s, begin):  # type: ignore[no-untyped-def]
+    """Put particles alpha f of a cell at u +- sqrt(T) c, and add their g and s to what is there.
+
+    ratio: of the temperature to that of the frame. Of padding, which has no mass, that at -c is
+    overwritten by what comes next, that at +c by what is at -c.
+    """
+    frame, f, nodes, h, d = space.frame, space.f, tables.nodes, tables.nodes.size, tables.across
+    share = alpha * space.U[slot, cell, 0]
+    middle, width = frame[slot, cell, 0] * slope + origin, frame[slot, cell, 1] * slope
+    per_heat, per_mass = d * ratio * tables.norm, d * tables.norm
     # Loops of few arrays, which are vectorised after a test that they do not overlap.
     for n in range(h):
-        v[count + n] = drift + width * nodes[n]
+        x[begin + n] = middle + width * nodes[n]
     for n in range(h):
-        v[count + h + n] = drift - width * nodes[n]
+        x[begin + tables.held + n] = middle - width * nodes[n]
     for side in range(2):
-        begin = count + side * h
+        first = begin + side * tables.held
         for n in range(h):
-            g[begin + n] += share * f[slot, cell, side, n]
+            g[first + n] += share * f[slot, cell, side, n]
         for n in range(h):
-            e[begin + n] += energy * share * f[slot, cell, side, n] * f[slot, cell, side, hot + n]
+            heat = f[slot, cell, side, h + n] * per_heat - per_mass
+            s[first + n] += share * f[slot, cell, side, n] * heat
 
 
 @_inlined
-def _enter(j, face, factor, edge, rate, xi, v, g, e, count):  # type: ignore[no-untyped-def]
-    """Put `factor` times what crosses a face at stage j behind the first `count` particles."""
-    q = xi.size
-    right, left = edge[j, face, 0], -edge[j, face, 1]
-    for n in range(q):
-        v[count + n] = right * xi[n]
-        v[count + q + n] = left * xi[n]
+def _enter(space, j, cell, factor, tables, slope, origin, cold, x, g, s, begin):  # type: ignore[no-untyped-def]
+    """Put `factor` times what enters a cell at stage j, less what leaves it; cold: 1/T."""
+    v, rate, q, norm = space.v, space.rate, tables.xi.size, tables.norm
+    per_mass, per_energy, first = tables.across * norm, cold * norm, cell * q
     for side in range(2):
-        begin = count + side * q
-        for n in range(q):
-            g[begin + n] = factor * rate[j, face, side, 0, n]
-        for n in range(q):
-            e[begin + n] = factor * rate[j, face, side, 1, n]
+        here = begin + 2 * side * q
+        for n in range(2 * q):
+            x[here + n] = v[j, side, first + n] * slope + origin
+        for n in range(2 * q):
+            share = factor if n < q else -factor
+            mass = share * rate[j, side, 0, first + n]
+            g[here + n] = mass
+            s[here + n] = share * per_energy * rate[j, side, 1, first + n] - per_mass * mass
 
 
 @_inlined
-def _deposit(flat, J, count, v, g, s, u, inverse, tables, place, t):  # type: ignore[no-untyped-def]
+def _deposit(flat, J, count, x, g, s, place):  # type: ignore[no-untyped-def]
     """Write sums of g t^p and s t^p, p = 0..3, of each knot interval into flat[: 8 J].
 
-    Neighbours in `v` go to different copies of the sums, which need not wait for each other.
+    x: in intervals from the first knot, which becomes t. Neighbours go to different copies of the
+    sums, which need not wait for each other.
     """
-    extent, density = tables.extent, tables.density
     for n in range(count):
-        x = ((v[n] - u) * inverse + extent) * density
-        x = min(max(x, 0.0), float(J))
-        j = min(np.int64(x), J - 1)
-        t[n] = x - j
+        y = min(max(x[n], 0.0), float(J))
+        j = min(np.int64(y), J - 1)
+        x[n] = y - j
         place[n] = 8 * ((n % COPIES) * J + j)
     for n in range(COPIES * 8 * J):
         flat[n] = 0.0
     for n in range(count):
-        j, x, p, q = np.uint64(place[n]), t[n], g[n], s[n]
-        y = x * x
-        z = y * x
+        j, t, p, q = np.uint64(place[n]), x[n], g[n], s[n]
+        y = t * t
+        z = y * t
         # All are read before one is written, so that they can be one operation.
         s0, s1 = flat[j] + p, flat[j + np.uint64(1)] + q
-        s2, s3 = flat[j + np.uint64(2)] + p * x, flat[j + np.uint64(3)] + q * x
+        s2, s3 = flat[j + np.uint64(2)] + p * t, flat[j + np.uint64(3)] + q * t
         s4, s5 = flat[j + np.uint64(4)] + p * y, flat[j + np.uint64(5)] + q * y
         s6, s7 = flat[j + np.uint64(6)] + p * z, flat[j + np.uint64(7)] + q * z
         flat[j], flat[j + np.uint64(1)] = s0, s1
@@ -679,36 +706,35 @@ def _deposit(flat, J, count, v, g, s, u, inverse, tables, place, t):  # type: ig
 def _encode(space, slots, i, method, resting, tables, r, particles, place, flat):  # type: ignore[no-untyped-def]
     """Write m of stage i, in the frames of its own U.
 
-    resting: whether nothing is transported before the first relaxation.
+    resting: whether nothing is transported before the first relaxation. Particles: where they are
+    in knots, their mass g, and s = g (|v_perp|^2/T - d)/sqrt(2 d).
     """
-    v, g, e, t = particles
-    U, frame, rest, edge, rate, m = (
-        space.U, space.frame, space.rest, space.edge, space.rate, space.m
-    )  # fmt: skip
-    xi, powers, h, d = tables.xi, tables.powers, tables.nodes.size, tables.across
-    alpha, beta, q = method.alpha, method.beta, tables.xi.size
-    J, slot, norm = powers.shape[1] // 8, slots[i], tables.norm
+    x, g, s = particles
+    U, frame, rest, m = space.U, space.frame, space.rest, space.m
+    powers, alpha, beta = tables.powers, method.alpha, method.beta
+    J, slot, pair = powers.shape[1] // 8, slots[i], 2 * tables.held
     for cell in range(m.shape[0]):
+        cold = frame[slot, cell, 2] ** 2
+        slope = frame[slot, cell, 2] * tables.density
+        origin = tables.extent * tables.density - frame[slot, cell, 0] * slope
         count = FIRST
         for j in range(i):
             if alpha[i, j] != 0.0:
                 # The first two stages may have one U, and so one set of velocities.
                 begin = FIRST if j == 1 and resting else count
-                for n in range(count, begin + 2 * h):
+                for n in range(count, begin + pair):
                     g[n] = 0.0
-                    e[n] = 0.0
-                count = begin + 2 * h
-                _hold(space, slots[j], cell, alpha[i, j], tables, v, g, e, begin)
+                    s[n] = 0.0
+                count = begin + pair
+                ratio = frame[slots[j], cell, 1] ** 2 * cold
+                where = slope, origin, ratio
+                _hold(space, slots[j], cell, alpha[i, j], tables, *where, x, g, s, begin)
         for j in range(i):
             if beta[i, j] != 0.0:
                 factor = beta[i, j] * r
-                _enter(j, cell, factor, edge, rate, xi, v, g, e, count)
-                _enter(j, cell + 1, -factor, edge, rate, xi, v, g, e, count + 2 * q)
-                count += 4 * q
-        u, inverse = frame[slot, cell, 0], frame[slot, cell, 2]
-        for n in range(count):
-            e[n] = (e[n] * (inverse * inverse) - d * g[n]) * norm
-        _deposit(flat, J, count, v, g, e, u, inverse, tables, place, t)
+                _enter(space, j, cell, factor, tables, slope, origin, cold, x, g, s, count)
+                count += 4 * tables.xi.size
+        _deposit(flat, J, count, x, g, s, place)
         for k in range(powers.shape[0]):
             total = 0.0
             for n in range(powers.shape[1]):
@@ -883,92 +909,89 @@ def _pieces(space, slot, tables, combined):  # type: ignore[no-untyped-def]
 
 
 @_inlined
-def _locate(c, v, u, inverse, tables, intervals, place, t):  # type: ignore[no-untyped-def]
-    """Write the knot intervals of velocities, and where in them; t = OUTSIDE where f_hat ends."""
-    extent, density = tables.extent, tables.density
-    for n in range(v.size):
-        s = ((v[n] - u) * inverse + extent) * density
-        place[n] = np.int64(min(max(s, 0.0), intervals - 0.5))
-        t[c, n] = s - place[n] if 0.0 <= s <= intervals else OUTSIDE
+def _speeds(i, side, first, slot, space, gas, tables, weight):  # type: ignore[no-untyped-def]
+    """Write velocities of a group of faces, and the weights of their rule times v."""
+    frame, v, xi, xi_weights, q = space.frame, space.v, tables.xi, tables.xi_weights, tables.xi.size
+    sign = 1.0 - 2.0 * side
+    for k in range(TOGETHER):
+        upwind = gas.order[side, first + k, 2]
+        edge = sign * frame[slot, upwind, 0] + tables.extent * frame[slot, upwind, 1]
+        edge = max(edge, 0.5 * frame[slot, upwind, 1])
+        for n in range(q):
+            v[i, side, (first + k) * q + n] = sign * edge * xi[n]
+            weight[k * q + n] = sign * edge * xi[n] * (edge * xi_weights[n])
 
 
 @_inlined
-def _read(row, c, pieces, place, t, values):  # type: ignore[no-untyped-def]
-    """Write log f_hat and kappa. This loop, which alone does not vectorise, is kept apart."""
-    for n in range(place.size):
-        j, x = np.uint64(place[n]), t[c, n]
-        alpha = (pieces[row, j, 6] * x + pieces[row, j, 4]) * x + pieces[row, j, 2]
-        kappa = (pieces[row, j, 7] * x + pieces[row, j, 5]) * x + pieces[row, j, 3]
-        values[0, c, n] = alpha * x + pieces[row, j, 0]
-        values[1, c, n] = kappa * x + pieces[row, j, 1]
+def _read(i, side, first, c, slot, space, gas, tables, values, heat):  # type: ignore[no-untyped-def]
+    """Write log f_hat, kappa and d T of the cells c of a group of faces: a loop for look-ups."""
+    frame, pieces, q, intervals = space.frame, space.pieces, tables.xi.size, space.pieces.shape[1]
+    for k in range(TOGETHER):
+        row = gas.order[side, first + k, c]
+        slope = frame[slot, row, 2] * tables.density
+        origin = tables.extent * tables.density - frame[slot, row, 0] * slope
+        energy = tables.across * frame[slot, row, 1] ** 2
+        for n in range(q):
+            s = space.v[i, side, (first + k) * q + n] * slope + origin
+            place = np.int64(min(max(s, 0.0), intervals - 0.5))
+            j, x = np.uint64(place), s - place
+            alpha = (pieces[row, j, 6] * x + pieces[row, j, 4]) * x + pieces[row, j, 2]
+            kappa = (pieces[row, j, 7] * x + pieces[row, j, 5]) * x + pieces[row, j, 3]
+            alpha = alpha * x + pieces[row, j, 0]
+            values[0, c, k * q + n] = alpha if 0.0 <= s <= intervals else NOTHING
+            values[1, c, k * q + n] = kappa * x + pieces[row, j, 1]
+            heat[c, k * q + n] = energy
 
 
 @_inlined
-def _exponential(t, d, T, values):  # type: ignore[no-untyped-def]
+def _exponential(d, heat, values):  # type: ignore[no-untyped-def]
     """Replace log f_hat and kappa by g and h = d T/(1 - kappa) g."""
-    for c in range(t.shape[0]):
-        for n in range(t.shape[1]):
-            kappa = min(values[1, c, n], HOTTEST)
+    for c in range(heat.shape[0]):
+        for n in range(heat.shape[1]):
+            log, kappa = values[0, c, n], min(values[1, c, n], HOTTEST)
             hot = 1.0 / (1.0 - kappa)
             spread = hot if d == 2 else np.sqrt(hot)
-            f = _exp(values[0, c, n] - 0.5 * d * kappa) * spread
-            f = f if t[c, n] != OUTSIDE else 0.0
+            f = _exp(log - 0.5 * d * kappa) * spread
+            f = f if log != NOTHING else 0.0
             values[0, c, n] = f
-            values[1, c, n] = f * (d * T[c] * hot)
+            values[1, c, n] = f * (heat[c, n] * hot)
 
 
 @_called
 def _faces(limiter, space, slot, i, method, gas, tables, r):  # type: ignore[no-untyped-def]
     """Write what crosses the faces of stage i: `FiniteVolume._faces`."""
-    order, frame, pieces, xi, xi_weights, extent, d = (
-        gas.order, space.frame, space.pieces, tables.xi, tables.xi_weights, tables.extent,
-        tables.across
-    )  # fmt: skip
-    rate, flux, edges, q, J = space.rate, space.flux, space.edge, xi.size, pieces.shape[1]
-    place, v, T = np.empty(q, np.int64), np.empty(q), np.empty(5)
-    t, values, limited = np.empty((5, q)), np.empty((2, 5, q)), np.empty((2, q))
-    for face in range(flux.shape[1]):
-        mass, momentum, energy = 0.0, 0.0, 0.0
-        for side in range(2):
-            sign = 1.0 - 2.0 * side
-            upwind = order[side, face, 2]
-            edge = sign * frame[slot, upwind, 0] + extent * frame[slot, upwind, 1]
-            edge = max(edge, 0.5 * frame[slot, upwind, 1])
-            for n in range(q):
-                v[n] = sign * edge * xi[n]
+    v, rate, flux, q = space.v, space.rate, space.flux, tables.xi.size
+    values, heat = np.empty((2, 5, TOGETHER * q)), np.empty((5, TOGETHER * q))
+    weight = np.empty(TOGETHER * q)
+    _clear_all(flux[i])
+    for side in range(2):
+        for first in range(0, flux.shape[1], TOGETHER):
+            _speeds(i, side, first, slot, space, gas, tables, weight)
             for c in range(5):
-                row = order[side, face, c]
-                u, inverse = frame[slot, row, 0], frame[slot, row, 2]
-                T[c] = frame[slot, row, 1] ** 2
-                _locate(c, v, u, inverse, tables, J, place, t)
-                _read(row, c, pieces, place, t, values)
-            _exponential(t, d, T, values)
+                _read(i, side, first, c, slot, space, gas, tables, values, heat)
+            _exponential(tables.across, heat, values)
             for part in range(2):
-                _limit(limiter, part, values, limited)
-                if method.positivity > 0.0:
-                    for n in range(q):
-                        most = values[part, 2, n] * (method.positivity / (edge * xi[n] * r))
-                        limited[part, n] = min(limited[part, n], most)
-            for n in range(q):
-                weight = v[n] * (edge * xi_weights[n])
-                g, h = limited[0, n] * weight, limited[1, n] * weight
-                rate[i, face, side, 0, n], rate[i, face, side, 1, n] = g, h
-                mass += g
-                momentum += g * v[n]
-                energy += 0.5 * (g * (v[n] * v[n]) + h)
-            edges[i, face, side] = edge
-        flux[i, face, 0], flux[i, face, 1], flux[i, face, 2] = mass, momentum, energy
+                _limit(limiter, i, side, part, first * q, values, weight, method, r, v, rate)
+            for k in range(first, first + TOGETHER):
+                for n in range(k * q, (k + 1) * q):
+                    g, h, w = rate[i, side, 0, n], rate[i, side, 1, n], v[i, side, n]
+                    flux[i, k, 0] += g
+                    flux[i, k, 1] += g * w
+                    flux[i, k, 2] += 0.5 * (g * (w * w) + h)
 
 
 @_inlined
-def _limit(limiter, part, f, limited):  # type: ignore[no-untyped-def]
-    """Write the limited values at a face, not negative."""
-    for n in range(limited.shape[1]):
+def _limit(limiter, i, side, part, begin, f, weight, method, r, v, rate):  # type: ignore[no-untyped-def]
+    """Write limited values at faces, not negative and as positivity bounds them, times weights."""
+    bounded = method.positivity > 0.0
+    for n in range(weight.size):
         behind, ahead = f[part, 2, n] - f[part, 1, n], f[part, 3, n] - f[part, 2, n]
         d_behind = behind - (f[part, 1, n] - f[part, 0, n])
         d_ahead = (f[part, 4, n] - f[part, 3, n]) - ahead
-        value = f[part, 2, n] + limiter(behind, ahead, d_behind, d_ahead)
-        limited[part, n] = max(value, 0.0)
+        value = max(f[part, 2, n] + limiter(behind, ahead, d_behind, d_ahead), 0.0)
+        most = f[part, 2, n] * (method.positivity / (abs(v[i, side, begin + n]) * r))
+        value = min(value, most) if bounded else value
+        rate[i, side, part, begin + n] = value * weight[n]
 
 
 def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
@@ -987,11 +1010,12 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
             tables.nodes.size,
             tables.xi.size,
         )
-        most = s * (2 * h + 4 * q)
-        particles = (np.empty(most), np.empty(most), np.empty(most), np.empty(most))
+        most = s * (2 * tables.held + 4 * q) + h
+        particles = np.empty(most), np.empty(most), np.empty(most)
         resting = not method.beta[1].any()
         place, flat = np.empty(most, np.int64), np.empty(COPIES * 8 * J)
-        combined, z, both = np.empty((2, J + 3)), np.empty(N), np.empty((2, N, K))
+        z, both = np.empty(N), np.empty((2, N, K))
+        combined = np.empty((2, tables.splines.shape[2]))
         collides = tables.rates.size > 0
         told = N if collides else 0
         lost, slowest = np.empty((2, told, K)), np.empty((2, told, K))
@@ -1056,20 +1080,39 @@ MARCH: Mapping[str, Callable[..., tuple[float, int, int, int]]] = MappingProxyTy
 """Kernels of a trajectory by their limiter."""
 
 
+@_inlined
+def _start(cell, near, theta, f, mean, factors, holds):  # type: ignore[no-untyped-def]
+    """Let a cell begin where the cell `near` is, with its factors."""
+    for k in range(theta.shape[1]):
+        theta[cell, k], mean[cell, k] = theta[near, k], mean[near, k]
+    _copy(f[near], f[cell])
+    _copy(factors[near], factors[cell])
+    holds[cell] = holds[near]
+
+
 @_compiled
 def decode(space, problem, dual, order):  # type: ignore[no-untyped-def]
-    """Write theta of the moments in slot 0, found from equilibrium, and the status of cells."""
+    """Write theta of the moments in slot 0, found from them alone, and the status of cells.
+
+    Cell 0 begins at equilibrium; then, gaps halved again and again, the cells amid begin at what
+    the cells before the gaps have, which are closer than equilibrium.
+    """
     theta, f, mean, factors = space.theta[0], space.f[0], space.mean, space.factors
-    holds, status = space.holds, space.status
+    holds, status, gap = space.holds, space.status, 1
     _ask(space.m, order, problem.mu)
-    for cell in range(space.m.shape[0]):
-        # All cells begin with one Hessian.
-        _clear(theta[cell])
-        _density(theta[cell], dual, f[cell])
-        _averages(dual, f[cell], problem.sums, mean[cell])
-        if cell == 0:
-            _factorise(dual, f[0], problem.weights, problem.rows, factors[0])
-        else:
-            _copy(factors[0], factors[cell])
-        holds[cell], status[cell] = True, PENDING
+    for cell in range(status.size):
+        status[cell] = FINE
+    _rest(0, theta, dual, f, mean, holds, problem.sums, status)
     _search(theta, f, mean, factors, holds, dual, problem, status)
+    while gap < status.size:
+        gap *= 2
+    while gap > 1:
+        for cell in range(gap // 2, status.size, gap):
+            near = cell - gap // 2
+            if status[near] == UNDECODED:
+                _rest(cell, theta, dual, f, mean, holds, problem.sums, status)
+            else:
+                _start(cell, near, theta, f, mean, factors, holds)
+                status[cell] = PENDING
+        _search(theta, f, mean, factors, holds, dual, problem, status)
+        gap //= 2
