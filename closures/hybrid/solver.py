@@ -166,8 +166,10 @@ class HybridStepper:
         for i in range(1, len(alpha)):
             stage = self._stages[i]
             for run in self.collisions.runs:
-                parts = [np.ascontiguousarray(one[:, run]) for one in (self._stages, self._slopes)]
-                combine(f[run], *parts, alpha[i], self.dt * beta[i], stage[run])
+                stages, slopes = (
+                    np.ascontiguousarray(one[:, run]) for one in (self._stages, self._slopes)
+                )
+                combine(f[run], stages, slopes, alpha[i], self.dt * beta[i], stage[run])
             correction = self.tableau.correction * self.dt**2 if i == last else 0.0
             step = self.dt * self.tableau.implicit_diagonal[i]
             decoded.append(self._relax(i, decoded, step, correction))
