@@ -188,11 +188,10 @@ class CompiledVolume(FiniteVolume):
 
     @cached_property
     def _friction(self) -> Tensor:
-        """b of each trajectory alone, likewise."""
-        friction = getattr(self.closure, "friction", None)
-        if friction is None:
+        """That of each trajectory alone, likewise."""
+        if self.closure.friction is None:
             return torch.zeros_like(self.knudsen)
-        return torch.stack([friction(knudsen) for knudsen in self.knudsen])
+        return torch.stack([self.closure.friction(knudsen) for knudsen in self.knudsen])
 
     @cached_property
     def _tables(self) -> Tables:

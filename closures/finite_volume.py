@@ -12,10 +12,11 @@ that the particles leave:
     F_(j+1/2) = int_(v>0) v f_j^+ (1, v, v^2/2) dv + int_(v<0) v f_(j+1)^- (1, v, v^2/2) dv.
 
 Relaxation leaves U alone and divides m by 1 + a_ii dt nu/eps, so no time step depends on eps; the
-dissipation that a closure has learned (`closures.dissipation`) is part of this implicit step. U is
-conserved to round-off, as each face has one flux; a uniform state is a solution to round-off. A
-step is differentiable (torch) in U and m, and runs where `knudsen` is. Shapes: B trajectories of N
-cells are rows of one batch of M = B N cells. Everything is dimensionless.
+dissipation and friction that a closure has learned (`closures.dissipation`, `closures.friction`)
+are part of this implicit step. U is conserved to round-off, as each face has one flux; a uniform
+state is a solution to round-off. A step is differentiable (torch) in U and m, and runs where
+`knudsen` is. Shapes: B trajectories of N cells are rows of one batch of M = B N cells. Everything
+is dimensionless.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from closures.closure import Closure, Distribution, Frame, MomentClosure
 from closures.conduction import conduct, conducted_heat
 from closures.dissipation import dissipate
 from closures.features import INVARIANTS
+from closures.friction import Friction
 from closures.limiters import LIMITERS
 from closures.response import Response
 from closures.stiffness import sped_up
@@ -382,25 +384,25 @@ class FiniteVolume:
             return self._collide(state, response, dt, z, weight, correction)
         rate = sped_up(z, self.scheme.time)
         plain = state.m / self._slowing(rate, weight, correction)
-        m, start = plain, state.theta
+        m = plain
         if self.closure.dissipation is not None:
             m = self._damp(state.m, rho, T, weight * rate, weight * dt)
             m = m / (1.0 + correction * rate.flatten() ** 2)[:, None]
-            _, theta, found = self._settle(m, weight * dt, start)
+        settled, theta, found = self._settle(m, weight * dt, state.theta)
+        if self.closure.dissipation is not None:
             strained = self.strained(theta, found)[:, None]
-            m = torch.where(strained, plain, m)
-            start = torch.where(strained, torch.zeros_like(theta), theta)
-        m, theta, found = self._settle(m, weight * dt, start)
-        return self._checked(State(state.U, m, theta, self.closure.dimension), found)
+            if strained.any():
+                start = torch.where(strained, torch.zeros_like(theta), theta)
+                m = torch.where(strained, plain, m)
+                settled, theta, found = self._settle(m, weight * dt, start)
+        return self._checked(State(state.U, settled, theta, self.closure.dimension), found)
 
     def _settle(self, m: Tensor, dt: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """m, theta and which cells have one after dt (B,) of friction, if the closure has any."""
-        friction = getattr(self.closure, "friction", None)
-        if friction is None:
+        if getattr(self.closure, "friction", None) is None:
             return m, *self.closure.decode(m, self.knudsen.flatten(), start)
         assert isinstance(self.closure, MomentClosure)
-        strength = dt[:, None] * friction(self.knudsen)
-        return self.closure.settle(m, strength.flatten(), start)
+        return self.closure.settle(m, (dt[:, None] * self._friction).flatten(), start)
 
     def _collide(
         self,
@@ -465,6 +467,12 @@ class FiniteVolume:
         assert self.closure.dissipation is not None
         a, d = self.closure.dissipation(self.knudsen)
         return a, d
+
+    @cached_property
+    def _friction(self) -> Tensor:
+        """b of `closures.friction` in the cells (B, N); zero of a closure without."""
+        friction: Friction | None = getattr(self.closure, "friction", None)
+        return torch.zeros_like(self.knudsen) if friction is None else friction(self.knudsen)
 
     def _faces(self, state: State, dt: Tensor) -> Faces:
         """Rightward particles of the left cell and leftward ones of the right cell of each face."""

@@ -1,4 +1,4 @@
-"""What is learned of the closure `entropy`: the moments w, and their damping and diffusion."""
+"""What is learned of the closure `entropy`: the moments w, and what is done to them."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ RESOLVED = 0.05
 class Learned(nn.Module):
     """K functions w(c), their dissipation and, for Boltzmann's collisions, their response.
 
-    In one dimension half of w is odd (the larger half), in more they have the parities of the
-    first polynomials (`closures.reduced_features`).
+    In one dimension half of w is odd (the larger half), and f_hat has friction; in more they have
+    the parities of the first polynomials (`closures.reduced_features`).
     """
 
     response: Tensor

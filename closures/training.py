@@ -1,9 +1,9 @@
 """Training of `entropy` in two stages: the moments, then the closed equations.
 
 `moments` finds the w(c) whose averages say most about f (`closures.objective`); `rollout` then lets
-the solver run over windows of the data and adjusts w and its dissipation until the closed equations
-follow the kinetic one (`closures.unrolling`), the windows growing from a fifth to half of a
-trajectory. Each stage takes steps of Adam, looks at the validation data now and then, keeps its
+the solver run over windows of the data and adjusts w, its dissipation and friction until the closed
+equations follow the kinetic one (`closures.unrolling`), the windows growing from a fifth to half of
+a trajectory. Each stage takes steps of Adam, looks at the validation data now and then, keeps its
 best and leaves a checkpoint. Training is a pure function of data, configuration and seed; it goes
 on from its checkpoint to the bit.
 """

@@ -130,7 +130,7 @@ def test_a_uniform_gas_without_collisions_follows_the_ordinary_equation():
     assert errors[1] < 0.6 * errors[0]
 
 
-def test_it_is_differentiable_in_its_strength_and_in_w():
+def test_it_is_differentiable_in_its_strength_and_in_m():
     closure = closure_of("entropy-6")
     m, strength = states(closure, 3), torch.full((3,), 1e-4, dtype=torch.float64)
     closure = replace(closure, dual=replace(closure.dual, tolerance=1e-13))
