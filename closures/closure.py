@@ -22,7 +22,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from closures.dissipation import Dissipation
+from closures.dissipation import Dissipation, turn
 from closures.dual import DualSolver
 from closures.features import (
     EXTENT,
@@ -282,6 +282,11 @@ class MomentClosure(OnNodes):
         """A of `closures.friction` for all of theta, (P, P): zero for the invariants."""
         A = friction_matrix(self.features, self.c)
         return torch.nn.functional.pad(A, (INVARIANTS, 0, INVARIANTS, 0))
+
+    @cached_property
+    def turn(self) -> Tensor:
+        """B of `closures.dissipation.turned`, (2, K, K)."""
+        return turn(self.features, self.c)
 
     @staticmethod
     def _asked(m: Tensor, start: Tensor | None) -> tuple[Tensor, Tensor]:

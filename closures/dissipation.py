@@ -3,9 +3,11 @@
 The modes beyond w take up what transport sends them and give little of it back. Carried moments
 therefore decay faster than collisions alone make them, and the more the steeper they are:
 
-    d_t W_k + d_x G_k = -(nu/eps) W_k - a_k(eps) W_k + d_x (rho T d_k(eps) d_x m_k),    a, d >= 0,
+    d_t W_k + d_x G_k = -(nu/eps) W_k - a_k(eps) W_k + d_x (rho T d_k(eps) D_x m_k),    a, d >= 0,
+    D_x m = d_x m + m B_1 d_x u/sqrt T + m B_2 d_x T/(2 T),    B_n,lk = int Mc w_l c^(n-1) w_k' dc,
 
-W = rho m. Without it nine characteristic speeds stand for free streaming, which turns a jump into
+W = rho m. D_x is the gradient in one frame: of the averages that the functions w of a cell have in
+its neighbours, whose own are in frames of their own, as far as it is linear in m. Without it nine characteristic speeds stand for free streaming, which turns a jump into
 a staircase; filtered spherical harmonics (McClarren and Hauck, J. Comput. Phys. 229 (2010) 5597)
 and regularised moments (Struchtrup and Torrilhon, Phys. Fluids 15 (2003) 2668) do the like with
 given coefficients. Mass, momentum and energy are not touched, equilibrium (m = 0) stays what it is,
@@ -19,6 +21,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from closures.features import Features, unit_maxwellian
 from closures.tridiagonal import solve_dominant
 
 DECADES = (-3, 1)
@@ -70,13 +73,44 @@ def inverse_softplus(y: Tensor) -> Tensor:
     return y.expm1().log()
 
 
-def dissipate(
-    m: Tensor, excess: Tensor, diffusion: Tensor, rho: Tensor, dx: float, boundary: str
-) -> Tensor:
-    """New of rho excess New - d_x (diffusion d_x New) = rho m, implicit, for moments of cells.
+def turn(features: Features, c: Tensor) -> Tensor:
+    """B of functions w by quadrature on the uniform nodes c (n,): (2, K, K)."""
+    w, slope = features.matrix(c), features.derivative(c)
+    weighted = ((c[1] - c[0]) * unit_maxwellian(c))[:, None] * w
+    same = features.parity[:, None] == features.parity
+    u, T = weighted.T @ slope, weighted.T @ (c[:, None] * slope)
+    return torch.stack((torch.where(same, 0.0, u), torch.where(same, T, 0.0)))
+
+
+def turned(m: Tensor, turn: Tensor, u: Tensor, T: Tensor) -> Tensor:
+    """What D_x has beside d_x at the right face of each cell, times dx, (K, B, N).
 
     Args:
-        m, excess: moments, and 1 + dt times what damps them (K, B, N).
+        m: moments (K, B, N).
+        turn: B, (2, K, K).
+        u, T: of the cells (B, N).
+    """
+    du, dT = (field.roll(-1, dims=-1) - field for field in (u, T))
+    m, T = (0.5 * (field + field.roll(-1, dims=-1)) for field in (m, T))
+    by_u, by_T = torch.einsum("lbn,ilk->ikbn", m, turn)
+    return by_u * (du / T.sqrt()) + by_T * (0.5 * dT / T)
+
+
+def dissipate(
+    m: Tensor,
+    beside: Tensor,
+    excess: Tensor,
+    diffusion: Tensor,
+    rho: Tensor,
+    dx: float,
+    boundary: str,
+) -> Tensor:
+    """New of rho excess New - d_x (diffusion D_x New) = rho m, implicit, for moments of cells.
+
+    Args:
+        m: moments (K, B, N).
+        beside: what D_x has beside d_x, see `turned`; it is that of m.
+        excess: 1 + dt times what damps them (K, B, N).
         diffusion: dt times rho T d in the cells (K, B, N).
         rho: density (B, N).
         dx: width of a cell.
@@ -85,4 +119,6 @@ def dissipate(
     g = 0.5 * (diffusion + diffusion.roll(-1, dims=-1)) / dx**2
     if boundary != "periodic":
         g = torch.cat((g[..., :-1], torch.zeros_like(g[..., :1])), dim=-1)
+    gain = g * beside
+    m = m + (gain - gain.roll(1, dims=-1)) / rho
     return solve_dominant(excess, g.roll(1, dims=-1) / rho, g / rho, m)

@@ -66,13 +66,19 @@ class Encoder(nn.Module):
             setattr(self, f"weight_{name}", nn.Parameter(weight))
 
     def _admissible(self, sign: float, against: Tensor) -> Tensor:
-        """Splines of parity `sign` orthogonal to the rows of `against`, as columns."""
+        """Splines of parity `sign` orthogonal to the rows of `against`, as columns.
+
+        A null space has no natural basis: that of a factorisation by Householder's reflections is
+        the same on every machine, so that parameters mean the same there.
+        """
         eye = torch.eye(self.basis.size, dtype=against.dtype)
-        mirror = torch.block_diag(*[sign * eye.flip(0)] * (len(self.gram) // len(eye)))
+        pairs = (eye + sign * eye.flip(0))[:, : (len(eye) + 1) // 2]
+        pairs = pairs[:, pairs.any(0)]
+        alike = torch.block_diag(*[pairs] * (len(self.gram) // len(eye)))
+        rows = against @ alike
+        rows = rows[rows.norm(dim=1) > 1e-10]
+        null = alike @ torch.linalg.qr(rows.T, mode="complete")[0][:, len(rows) :]
         eye = torch.eye(len(self.gram), dtype=against.dtype)
-        constraints = torch.cat((eye - mirror, against))
-        _, s, Vt = torch.linalg.svd(constraints)
-        null = Vt[int((s > 1e-10 * s[0]).sum()) :].T
         L = torch.linalg.cholesky(null.T @ (self.gram + TAIL * eye) @ null)
         return torch.linalg.solve_triangular(L, null.T, upper=False).T.contiguous()
 

@@ -110,6 +110,7 @@ def tables(closure: LearnedClosure, nodes: int) -> Tables:
         gamma=dual.regularization,
         friction=_friction(closure, order),
         iterations=dual.iterations,
+        turn=closure.turn.detach().numpy(),
     )
 
 
@@ -316,7 +317,8 @@ class CompiledVolume(FiniteVolume):
             What collisions of a response were given (M, K), and by what they divide their slowest
             mode (M,); of BGK's, which cannot let the entropy rise, m itself, and ones.
         """
-        frame, gas, rule = self._stages.frame, self._gas, (dt, self._method, weight, correction)
+        rule = self._tables.turn, dt, self._method, weight, correction
+        frame, gas = self._stages.frame, self._gas
         slowing = np.ones(len(m))
         if self.closure.response is None:
             runtime.relax(U, m, frame, gas, *rule, True, dissipates)
@@ -325,7 +327,7 @@ class CompiledVolume(FiniteVolume):
             runtime.relax(U, m, frame, gas, *rule, False, True)
         before = m.copy()
         rates, modes = (np.ascontiguousarray(one) for one in self.closure.response.modes)
-        runtime.respond(U, m, frame, gas, rates, modes, *rule, slowing)
+        runtime.respond(U, m, frame, gas, rates, modes, *rule[1:], slowing)
         return before, slowing
 
     def _strained_cells(self, i: int) -> NDArray[np.bool_]:

@@ -55,6 +55,9 @@ class Features(Protocol):
     def matrix(self, c: Tensor) -> Tensor:
         """w_k(c_n) at nodes (n,): (n, K)."""
 
+    def derivative(self, c: Tensor) -> Tensor:
+        """w_k'(c_n) at nodes (n,): (n, K)."""
+
     def integrate(self, c: Tensor, g: Tensor) -> Tensor:
         """sum_n g_n w_k(c_n): from nodes and masses (M, n) to (M, K)."""
 
@@ -87,6 +90,11 @@ class HermiteFeatures:
 
     def matrix(self, c: Tensor) -> Tensor:
         return torch.stack([*self._polynomials(c), c], dim=-1)[..., :-1]
+
+    def derivative(self, c: Tensor) -> Tensor:
+        """By He_n' = n He_(n-1)."""
+        lower = torch.cat((invariants(c)[:, -1:], self.matrix(c)), dim=1)[:, : self.count]
+        return lower * torch.arange(INVARIANTS, INVARIANTS + self.count).to(c).sqrt()
 
     def integrate(self, c: Tensor, g: Tensor) -> Tensor:
         sums = [(g * h).sum(1) for h in self._polynomials(c)]
@@ -127,6 +135,9 @@ class SplineFeatures:
 
     def matrix(self, c: Tensor) -> Tensor:
         return self.basis.matrix(c) @ self.coefficients
+
+    def derivative(self, c: Tensor) -> Tensor:
+        return self.basis.derivative(c) @ self.coefficients
 
     def integrate(self, c: Tensor, g: Tensor) -> Tensor:
         return self.basis.integrate(c, g) @ self.coefficients

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from closures.closure import Closure, Distribution, Frame, MomentClosure
 from closures.conduction import conduct, conducted_heat
-from closures.dissipation import dissipate
+from closures.dissipation import dissipate, turned
 from closures.features import INVARIANTS
 from closures.friction import Friction
 from closures.limiters import LIMITERS
@@ -386,7 +386,7 @@ class FiniteVolume:
         plain = state.m / self._slowing(rate, weight, correction)
         m = plain
         if self.closure.dissipation is not None:
-            m = self._damp(state.m, rho, T, weight * rate, weight * dt)
+            m = self._damp(state, weight * rate, weight * dt)
             m = m / (1.0 + correction * rate.flatten() ** 2)[:, None]
         settled, theta, found = self._settle(m, weight * dt, state.theta)
         if self.closure.dissipation is not None:
@@ -421,8 +421,7 @@ class FiniteVolume:
         slowing = (1.0 + weight * rate) * (1.0 + correction * rate**2)
         m, theta = state.m, state.theta
         if self.closure.dissipation is not None:
-            rho, T = (field.view_as(self.knudsen) for field in (state.frame.rho, state.frame.T))
-            m = self._damp(m, rho, T, torch.zeros_like(z), weight * dt)
+            m = self._damp(state, torch.zeros_like(z), weight * dt)
         new = response.relaxed(m, slowing)
         settled, theta, found = self._settle(new, weight * dt, theta)
         if self.closure.dissipation is not None:
@@ -452,13 +451,17 @@ class FiniteVolume:
         """
         return ~found | ~(theta[:, INVARIANTS:].abs().amax(1) <= STRAINED)
 
-    def _damp(self, m: Tensor, rho: Tensor, T: Tensor, rate: Tensor, dt: Tensor) -> Tensor:
+    def _damp(self, state: State, rate: Tensor, dt: Tensor) -> Tensor:
         """m after an implicit step: collisions at `rate` dt nu/eps (B, N), and dissipation."""
         a, d = self._dissipation
+        frame = state.frame
+        rho, u, T = (field.view_as(self.knudsen) for field in (frame.rho, frame.u, frame.T))
         excess = 1.0 + rate + dt[:, None] * a
         diffusion = dt[:, None] * rho * T * d
-        moments = m.T.reshape(a.shape)
-        new = dissipate(moments, excess, diffusion, rho, self.dx, self.boundary)
+        m = state.m.T.reshape(a.shape)
+        turn = getattr(self.closure, "turn", None)
+        beside = torch.zeros_like(m) if turn is None else turned(m, turn, u, T)
+        new = dissipate(m, beside, excess, diffusion, rho, self.dx, self.boundary)
         return new.flatten(1).T
 
     @cached_property

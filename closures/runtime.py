@@ -77,6 +77,7 @@ class Tables(NamedTuple):
     splines: coefficients (K, J+3); powers: of t in each interval, (K, 4 J); extent: L.
     xi, xi_weights: half-range Gauss rule on [0, 1].
     gamma, friction: of the dual function, the latter (P, P), see `closures.dual`.
+    turn: B of `closures.dissipation` (2, K, K).
     """
 
     order: NDArray[np.int64]
@@ -97,6 +98,7 @@ class Tables(NamedTuple):
     gamma: float
     friction: Array
     iterations: int
+    turn: Array
 
 
 class Gas(NamedTuple):
@@ -686,11 +688,27 @@ def respond(U, m, frame, gas, rates, modes, dt, method, weight, correction, slow
 
 
 @_compiled
-def relax(U, m, frame, gas, dt, method, weight, correction, collides, dissipates):  # type: ignore[no-untyped-def]
+def turned(m, u, T, turn, out):  # type: ignore[no-untyped-def]
+    """Write `closures.dissipation.turned` of moments m (N, K) of one row of cells: (K, N)."""
+    N, K = m.shape
+    for j in range(N):
+        c = (j + 1) % N
+        mean = 0.5 * (T[j] + T[c])
+        by_u, by_T = 0.5 * (u[c] - u[j]) / np.sqrt(mean), 0.25 * (T[c] - T[j]) / mean
+        for k in range(K):
+            out[k, j] = 0.0
+        for ell in range(K):
+            both = m[j, ell] + m[c, ell]
+            for k in range(K):
+                out[k, j] += both * (turn[0, ell, k] * by_u + turn[1, ell, k] * by_T)
+
+
+@_compiled
+def relax(U, m, frame, gas, turn, dt, method, weight, correction, collides, dissipates):  # type: ignore[no-untyped-def]
     """Collisions of BGK and dissipation of m, or one of them, implicit: `FiniteVolume._relax`."""
     N, dx = gas.cells, 1.0 / gas.cells
-    rows = np.empty((5, N))
-    rate, row, excess, before, after = rows[0], rows[1], rows[2], rows[3], rows[4]
+    rows, beside = np.empty((7, N)), np.empty((m.shape[1], N))
+    rate, row, excess, before, after, u, T = rows
     for b in range(gas.batch):
         first = b * N
         for j in range(N):
@@ -703,6 +721,9 @@ def relax(U, m, frame, gas, dt, method, weight, correction, collides, dissipates
                     m[first + j, k] /= 1.0 + weight * rate[j]
         else:
             scale = weight * dt[b]
+            for j in range(N):
+                u[j], T[j] = frame[first + j, 0], frame[first + j, 1] ** 2
+            turned(m[first : first + N], u, T, turn, beside)
             for k in range(m.shape[1]):
                 for j in range(N):
                     row[j] = m[first + j, k]
@@ -716,6 +737,10 @@ def relax(U, m, frame, gas, dt, method, weight, correction, collides, dissipates
                         g = 0.0
                     after[j] = g / U[a, 0]
                     before[(j + 1) % N] = g / U[c, 0]
+                for j in range(N):
+                    c = (j + 1) % N
+                    row[j] += after[j] * beside[k, j]
+                    row[c] -= before[c] * beside[k, j]
                 _dissipate(row, excess, before, after)
                 for j in range(N):
                     m[first + j, k] = row[j]

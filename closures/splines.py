@@ -33,21 +33,36 @@ class SplineBasis:
         """Number of basis functions, intervals + 3."""
         return self.intervals + 3
 
+    @property
+    def density(self) -> float:
+        """Knots per unit of c."""
+        return self.intervals / (2 * self.extent)
+
     def locate(self, c: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]:
         """First of the four active basis functions at `c`, and their weights; shapes of `c`."""
-        knots_per_unit = self.intervals / (2 * self.extent)
-        s = (c.clamp(-self.extent, self.extent) + self.extent) * knots_per_unit
-        first = s.detach().floor().clamp_(max=self.intervals - 1)
-        t = s - first
+        first, t = self._place(c)
         r = 1.0 - t
         t2, r2 = t * t, r * r
         w0, w3 = r2 * r / 6.0, t2 * t / 6.0
         w1 = 2.0 / 3.0 - t2 * (1.0 - 0.5 * t)
-        return first.long(), (w0, w1, 1.0 - w0 - w1 - w3, w3)
+        return first, (w0, w1, 1.0 - w0 - w1 - w3, w3)
+
+    def _place(self, c: Tensor) -> tuple[Tensor, Tensor]:
+        """The knot interval of `c`, and the place t inside it."""
+        s = (c.clamp(-self.extent, self.extent) + self.extent) * self.density
+        first = s.detach().floor().clamp_(max=self.intervals - 1)
+        return first.long(), s - first
 
     def matrix(self, c: Tensor) -> Tensor:
         """B_b(c_n) for nodes `c` (n,): dense (n, size)."""
         return self.integrate(c[:, None], torch.ones_like(c)[:, None])
+
+    def derivative(self, c: Tensor) -> Tensor:
+        """B_b'(c_n) for nodes `c` (n,) on [-L, L]: dense (n, size)."""
+        first, t = self._place(c)
+        w0, w1, w3 = -0.5 * (1.0 - t) ** 2, t * (1.5 * t - 2.0), 0.5 * t * t
+        slopes = self.density * torch.stack((w0, w1, -w0 - w1 - w3, w3), dim=1)
+        return c.new_zeros((len(c), self.size)).scatter(1, first[:, None] + torch.arange(4, device=c.device), slopes)
 
     def integrate(self, c: Tensor, g: Tensor) -> Tensor:
         """sum_n g_n B_b(c_n): from nodes and masses (M, n) to (M, size)."""

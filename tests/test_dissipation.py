@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from closures.dissipation import MEMORY, SLIGHT, Dissipation, dissipate
+from closures.dissipation import MEMORY, SLIGHT, Dissipation, dissipate, turn, turned
+from closures.features import Features, HermiteFeatures, trapezoid, unit_maxwellian
 from closures.finite_volume import FiniteVolume, Scheme, State
 from closures.learned import Learned
 from kinetic.collisions import BGK
@@ -66,19 +67,45 @@ def test_the_implicit_step_solves_its_equation(boundary: str) -> None:
     K, N, dx = 2, 9, 1.0 / 9
     m, excess = random(K, 1, N, low=-1.0), 1.0 + random(K, 1, N, seed=2)
     diffusion, rho = 0.02 * random(K, 1, N, seed=3), random(1, N, seed=4)
-    new = dissipate(m, excess, diffusion, rho, dx, boundary)
+    beside = random(K, 1, N, low=-1.0, seed=7)
+    new = dissipate(m, beside, excess, diffusion, rho, dx, boundary)
     g = 0.5 * (diffusion + diffusion.roll(-1, -1)) / dx**2
     if boundary == "outflow":
         g[..., -1] = 0.0
-    flux = g * (new.roll(-1, -1) - new)
+    flux = g * (new.roll(-1, -1) - new + beside)
     assert torch.allclose(rho * excess * new - (flux - flux.roll(1, -1)), rho * m, atol=1e-13)
+
+
+@pytest.mark.parametrize("features", [HermiteFeatures(4), Learned(5).encoder.features()])
+def test_turned_moments_are_those_of_the_next_cell_in_the_frame_of_this_one(
+    features: Features,
+) -> None:
+    """To first order in the change of the frame, of f = Mc(c) (1 + m.w(c)) in both cells."""
+    c, h = trapezoid(9.0, 721)
+    weights = h * unit_maxwellian(c)
+    m = 0.1 * random(features.parity.numel(), low=-1.0, seed=8).detach()
+    f = weights * (1.0 + features.matrix(c).detach() @ m)
+    B = turn(features, c).detach()
+    errors = []
+    for change in (1e-3, 5e-4):
+        u, T = (
+            torch.tensor([[one, two]], dtype=torch.float64)
+            for one, two in ((0.1, 0.1 + 1.3 * change), (0.7, 0.7 + change))
+        )
+        seen = (u[0, 1] - u[0, 0] + T[0, 1].sqrt() * c) / T[0, 0].sqrt()
+        exact = f @ (features.matrix(seen) - features.matrix(c)).detach()
+        found = turned(m[:, None, None].expand(-1, 1, 2), B, u, T)[:, 0, 0]
+        errors.append(float((found - exact).abs().max()))
+        assert errors[-1] < 0.02 * float(exact.abs().max())
+    assert errors[0] > 3.5 * errors[1]
 
 
 @boundaries
 def test_diffusion_alone_keeps_the_sum_and_makes_no_extremum(boundary: str) -> None:
     m, rho = random(3, 2, 16, low=-1.0), random(2, 16, seed=5)
     diffusion = 10.0 ** random(3, 2, 16, low=-6.0, high=3.0, seed=6)
-    new = dissipate(m, torch.ones_like(m), diffusion, rho, 1 / 16, boundary)
+    zero, one = torch.zeros_like(m), torch.ones_like(m)
+    new = dissipate(m, zero, one, diffusion, rho, 1 / 16, boundary)
     assert torch.allclose((rho * new).sum(-1), (rho * m).sum(-1), atol=1e-12)
     assert (new.amax(-1) <= m.amax(-1) + 1e-12).all()
     assert (new.amin(-1) >= m.amin(-1) - 1e-12).all()

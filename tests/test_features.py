@@ -105,6 +105,16 @@ def test_structure_holds_for_every_value_of_the_parameters(odd, even, seed):
     assert torch.allclose(features.matrix(-c), features.parity * w, atol=1e-9 * (1 + w.abs().max()))
 
 
+@each
+def test_derivatives_are_those_of_the_values(features):
+    c = torch.linspace(-5.9, 5.9, 37, dtype=torch.float64, requires_grad=True)
+    values, slopes = features.matrix(c), features.derivative(c.detach())
+    for k in range(values.shape[1]):
+        (exact,) = torch.autograd.grad(values[:, k].sum(), c, retain_graph=True)
+        scale = float(exact.abs().max())
+        assert torch.allclose(slopes[:, k], exact, rtol=0, atol=1e-13 * scale)
+
+
 def test_hermite_polynomials_are_those_of_numpy():
     c = np.linspace(-4, 4, 50)
     w = HermiteFeatures(6).matrix(torch.as_tensor(c)).numpy()

@@ -180,7 +180,9 @@ def test_dissipation_is_that_of_the_other_solver():
         a, d = quick._dissipation
         diffusion = 0.05 * U[:, 0] * T * d
         excess = 1.7 + 0.05 * a
-        one = dissipate(m.T[:, None], excess, diffusion, U[None, :, 0], 0.1, boundary)
+        m = m.T[:, None]
+        zero = torch.zeros_like(m)
+        one = dissipate(m, zero, excess, diffusion, U[None, :, 0], 0.1, boundary)
         assert np.allclose(found, one[:, 0].T.numpy(), rtol=0, atol=1e-13)
 
 

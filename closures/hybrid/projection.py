@@ -23,6 +23,7 @@ from closures.reduced import ReducedClosure
 from closures.reduced_dual import TRACE
 from closures.reduced_features import ReducedSplineFeatures
 from closures.response import Response
+from closures.runtime import turned
 from kinetic.collisions import BGK
 from kinetic.errors import InvalidInput
 from kinetic.moments import conserved, primitive
@@ -213,9 +214,12 @@ class Projection:
 
     def _dissipated(self, m: Array, frame: Array, excess: Array, step: float) -> Array:
         """m after an implicit step of its damping and diffusion, `excess` times smaller besides."""
-        (a, d), (rho, _, T) = self._dissipation, np.ascontiguousarray(frame.T)
+        (a, d), (rho, u, T) = self._dissipation, np.ascontiguousarray(frame.T)
         new, periodic = np.empty_like(m), self.boundary == "periodic"
-        runtime.dissipate(m, excess, step * a, step * d, rho * T, rho, periodic, new)
+        beside = np.zeros(m.T.shape)
+        if isinstance(self.closure, MomentClosure):
+            turned(m, u, T, self.closure.turn.detach().numpy(), beside)
+        runtime.dissipate(m, beside, excess, step * a, step * d, rho * T, rho, periodic, new)
         return new
 
     def _collided(

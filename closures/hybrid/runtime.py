@@ -518,11 +518,12 @@ def distances(f, g, grid, rho, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def dissipate(m, excess, damping, diffusivity, pressure, rho, periodic, out):  # type: ignore[no-untyped-def]
-    """Write New of rho excess New - d_x (p d d_x New) = rho m into `out`: `closures.dissipation`.
+def dissipate(m, beside, excess, damping, diffusivity, pressure, rho, periodic, out):  # type: ignore[no-untyped-def]
+    """Write New of rho excess New - d_x (p d D_x New) = rho m into `out`: `closures.dissipation`.
 
     Args:
         m, out: moments (cells, K), and New.
+        beside: what D_x has beside d_x at the right faces, times dx (K, cells).
         excess: 1 + what collisions damp them by in the step (cells,).
         damping, diffusivity: dt a and dt d (K, cells).
         pressure, rho: p and rho of the cells.
@@ -538,5 +539,9 @@ def dissipate(m, excess, damping, diffusivity, pressure, rho, periodic, out):  #
                 flux = 0.0
             row[j], total[j] = m[j, k], excess[j] + damping[k, j]
             after[j], before[c] = flux / rho[j], flux / rho[c]
+        for j in range(N):
+            c = (j + 1) % N
+            row[j] += after[j] * beside[k, j]
+            row[c] -= before[c] * beside[k, j]
         _dissipate(row, total, before, after)
         out[:, k] = row
