@@ -7,13 +7,15 @@ therefore decay faster than collisions alone make them, and the more the steeper
     D_x m = d_x m + m B_1 d_x u/sqrt T + m B_2 d_x T/(2 T),    B_n,lk = int Mc w_l c^(n-1) w_k' dc,
 
 W = rho m. D_x is the gradient in one frame: of the averages that the functions w of a cell have in
-its neighbours, whose own are in frames of their own, as far as it is linear in m. Without it nine characteristic speeds stand for free streaming, which turns a jump into
-a staircase; filtered spherical harmonics (McClarren and Hauck, J. Comput. Phys. 229 (2010) 5597)
-and regularised moments (Struchtrup and Torrilhon, Phys. Fluids 15 (2003) 2668) do the like with
-given coefficients. Mass, momentum and energy are not touched, equilibrium (m = 0) stays what it is,
-and as m vanishes with eps so does all of this beside the collisions. a and d are softplus of
-functions linear in log10 eps between the decades; a in units of 1/time, d of time. Both are
-implicit in every stage of the time step, and of first order in it.
+its neighbours, whose own are in frames of their own, as far as it is linear in m. Without diffusion
+nine characteristic speeds stand for free streaming, which turns a jump into a staircase; filtered
+spherical harmonics (McClarren and Hauck, J. Comput. Phys. 229 (2010) 5597) and regularised moments
+(Struchtrup and Torrilhon, Phys. Fluids 15 (2003) 2668) do the like with given coefficients. Mass,
+momentum and energy are not touched, equilibrium (m = 0) stays what it is, and as m vanishes with
+eps so does all of this beside the collisions. a and d are softplus of functions linear in log10 eps
+between the decades; a in units of 1/time, d of time. All but what D_x has beside d_x is implicit in
+every stage of the time step, and of first order in it. That other part has been learned with and
+measured in one dimension only: with more, D_x is d_x.
 """
 
 from __future__ import annotations

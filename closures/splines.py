@@ -62,7 +62,8 @@ class SplineBasis:
         first, t = self._place(c)
         w0, w1, w3 = -0.5 * (1.0 - t) ** 2, t * (1.5 * t - 2.0), 0.5 * t * t
         slopes = self.density * torch.stack((w0, w1, -w0 - w1 - w3, w3), dim=1)
-        return c.new_zeros((len(c), self.size)).scatter(1, first[:, None] + torch.arange(4, device=c.device), slopes)
+        columns = first[:, None] + torch.arange(4, device=c.device)
+        return c.new_zeros((len(c), self.size)).scatter(1, columns, slopes)
 
     def integrate(self, c: Tensor, g: Tensor) -> Tensor:
         """sum_n g_n B_b(c_n): from nodes and masses (M, n) to (M, size)."""

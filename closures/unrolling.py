@@ -12,7 +12,7 @@ again on the way back, so memory does not grow with the window.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,9 +37,6 @@ from kinetic.dataset import TrajectorySet
 
 Array = NDArray[np.float64]
 
-STARTS = (0.0, 0.3, 0.5)
-"""Where windows begin, as fractions of the time of a trajectory."""
-
 NODES, OVERDRAW = 24, 1.4
 """Of the discretisation, see `closures.finite_volume.Scheme`: a gradient needs fewer digits than a
 solution has."""
@@ -60,7 +57,7 @@ class Windows:
 
     Attributes:
         averages: over f at the starts, (n, starts, N, J): of the spline basis, see
-            `basis_averages`, or of w itself.
+            `basis_averages`, which know one start, the beginning; or of w itself.
         conserved: U, (n, S, N, 3).
         knudsen: eps, (n, N).
         starts: snapshots that windows begin at.
@@ -82,16 +79,19 @@ class Windows:
 
 
 def read_windows(data: TrajectorySet, basis: SplineBasis, most: int) -> Windows:
-    """Read the first `most` trajectories, with the averages of a spline basis."""
+    """Read the first `most` trajectories, with the averages of a spline basis where they begin."""
 
     def average(f: NDArray[Any], v: Array) -> Tensor:
         return basis_averages(f, v, basis, data.dim)[0]
 
-    return collect_windows(data, average, most)
+    return collect_windows(data, average, most, (0.0,))
 
 
 def collect_windows(
-    data: TrajectorySet, average: Callable[[NDArray[Any], Array], Tensor], most: int
+    data: TrajectorySet,
+    average: Callable[[NDArray[Any], Array], Tensor],
+    most: int,
+    starts: Sequence[float],
 ) -> Windows:
     """Read the first `most` trajectories.
 
@@ -99,23 +99,24 @@ def collect_windows(
         data: kinetic solutions.
         average: of J functions over distributions f (n, ...) at the nodes v, (n, J).
         most: number of trajectories.
+        starts: where windows begin, as fractions of the time of a trajectory.
     """
     time, recipe = np.asarray(data.time), data.configuration
-    starts = tuple(dict.fromkeys(int(s * (len(time) - 1)) for s in STARTS))
+    first = tuple(dict.fromkeys(int(s * (len(time) - 1)) for s in starts))
     averages, conserved, knudsen = [], [], []
     for index in range(min(most, len(data))):
         trajectory = data[index]
-        f = np.asarray(trajectory.distribution[list(starts)])
+        f = np.asarray(trajectory.distribution[list(first)])
         f = f.reshape(-1, *f.shape[2:])
         flat = average(f, np.asarray(trajectory.v))
-        averages.append(flat.unflatten(0, (len(starts), -1)))
+        averages.append(flat.unflatten(0, (len(first), -1)))
         conserved.append(torch.as_tensor(np.asarray(trajectory.conserved)))
         knudsen.append(torch.as_tensor(np.asarray(trajectory.knudsen)))
     return Windows(
         torch.stack(averages),
         torch.stack(conserved),
         torch.stack(knudsen),
-        starts,
+        first,
         time,
         frequency(CollisionConfig.from_mapping(recipe["collision"])),
         recipe["boundary"] or "periodic",
@@ -124,13 +125,14 @@ def collect_windows(
 
 
 def rollout_error(
-    closure: MomentClosure | ReducedClosure, windows: Windows, rows: Tensor, start: int, length: int
+    closure: MomentClosure | ReducedClosure, windows: Windows, rows: Tensor, length: int
 ) -> Tensor:
-    """E of a closure whose moments are those of splines; see `unrolled_error`."""
+    """E of a closure whose moments are those of splines, from the beginning on; see
+    `unrolled_error`."""
     if not isinstance(closure.features, SplineFeatures | ReducedSplineFeatures):
         raise TypeError("only moments of splines are averages of what windows hold")
-    m = windows.averages[rows, start] @ closure.features.table
-    return unrolled_error(closure, m, windows, rows, start, length)
+    m = windows.averages[rows, 0] @ closure.features.table
+    return unrolled_error(closure, m, windows, rows, 0, length)
 
 
 def unrolled_error(

@@ -325,7 +325,7 @@ def test_training_leaves_out_windows_without_a_solution(
     stage, learned = ShortRollout(TrainOptions(data="labels", trajectories=2)), new(config)
     stage.read(labels, labels)
     learned.requires_grad_(False)
-    whole = rollout_error(learned.closure(), stage.windows, torch.tensor([1]), 0, 1)
+    whole = rollout_error(learned.closure(), stage.windows, torch.tensor([1]), 1)
     for one in (stage.windows, stage.held_out):
         one.averages[0] = math.nan
     assert float(stage.loss(learned, 0)) == float(whole)

@@ -312,7 +312,7 @@ def test_a_run_stops_when_it_gains_nothing_and_keeps_its_best(folder: Path, tmp_
     assert losses.index(min(losses)) == len(losses) - 1 - 3
     held_out = read_windows(open_dataset(folder / "validation.zarr"), BASIS, 100)
     rows = torch.arange(len(held_out))
-    best = rollout_error(read_model(trained.folder), held_out, rows, 0, len(held_out.time))
+    best = rollout_error(read_model(trained.folder), held_out, rows, len(held_out.time))
     assert float(best) == pytest.approx(min(trained.histories["rollout"]["validation"]), rel=1e-9)
 
 

@@ -139,8 +139,7 @@ class ShortRollout(Rollout):
         try:
             return super().loss(learned, step)
         except NonPhysicalState as lost:
-            rows, start, length = self.drawn(step)
-            each = _alone(learned, self.windows, rows, start, length)
+            each = _alone(learned, self.windows, *self.drawn(step))
             known = [error for error in each if error is not None]
             if not known:
                 raise
@@ -153,7 +152,7 @@ class ShortRollout(Rollout):
             return super().validate(learned)
         except NonPhysicalState:
             rows = torch.arange(len(self.held_out))
-            each = _alone(learned, self.held_out, rows, 0, len(self.held_out.time))
+            each = _alone(learned, self.held_out, rows, len(self.held_out.time))
             return float(np.mean([FAILED_ERROR if one is None else float(one) for one in each]))
 
     def read(self, data: TrajectorySet, validation: TrajectorySet) -> None:
@@ -162,14 +161,12 @@ class ShortRollout(Rollout):
         super().read(data, validation.take(np.unique(places.round()).astype(int).tolist()))
 
 
-def _alone(
-    learned: Learned, windows: Windows, rows: Tensor, start: int, length: int
-) -> list[Tensor | None]:
+def _alone(learned: Learned, windows: Windows, rows: Tensor, length: int) -> list[Tensor | None]:
     """The error of each trajectory; None where the closed equations have no solution."""
     found: list[Tensor | None] = []
     for row in rows:
         try:
-            found.append(rollout_error(learned.closure(), windows, row[None], start, length))
+            found.append(rollout_error(learned.closure(), windows, row[None], length))
         except Failure:
             found.append(None)
     return found

@@ -33,6 +33,9 @@ CHECK_EVERY = {"moments": 100, "fluxes": 100, "rollout": 10}
 WINDOWS = 400
 """Most trajectories that the solver is run on, and a twentieth of it for validation."""
 
+STARTS = (0.0, 0.3, 0.5)
+"""Where windows begin, as fractions of the time of a trajectory."""
+
 SHORTEST, LONGEST = 0.1, 0.4
 """Windows at the first and the last step, as fractions of the time of a trajectory."""
 
@@ -105,8 +108,8 @@ class Rollout:
 
     def read(self, data: TrajectorySet, validation: TrajectorySet) -> None:
         average = averages(self.networks)
-        self.windows = collect_windows(data, average, WINDOWS)
-        self.held_out = collect_windows(validation, average, WINDOWS // 20)
+        self.windows = collect_windows(data, average, WINDOWS, STARTS)
+        self.held_out = collect_windows(validation, average, WINDOWS // 20, STARTS)
         self.samples = read_samples(data, self.networks.kind.fixed, SPEED_SAMPLES, 0)
 
     def loss(self, learned: Networks, step: int) -> Tensor:
