@@ -178,7 +178,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _part(function: Callable[..., Any], fastmath: set[str] = REORDER) -> Callable[..., Any]:
     """Like `_compiled`, of kernels alone: wrappers and a file for it take long to make."""
-    wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    wrappers: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return njit(nogil=True, error_model="numpy", fastmath=fastmath, **wrappers)(function)
 
 
