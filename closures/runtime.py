@@ -170,15 +170,23 @@ def _as_float(typing: Any, bits: Any) -> Any:
     return types.float64(types.int64), generate
 
 
+# Sums may be reordered to be vectorised; what is not finite stays so.
+REORDER: set[str] = {"contract", "reassoc", "nsz"}
+
+
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Sums may be reordered to be vectorised; what is not finite stays so."""
-    flags = {"contract", "reassoc", "nsz"}
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath=flags)(function)
+    return njit(cache=True, nogil=True, error_model="numpy", fastmath=REORDER)(function)
+
+
+def _part(function: Callable[..., Any], fastmath: set[str] = REORDER) -> Callable[..., Any]:
+    """Like `_compiled`, of kernels alone: wrappers and a file for it take long to make."""
+    wrappers: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return njit(nogil=True, error_model="numpy", fastmath=fastmath, **wrappers)(function)
 
 
 def _strict(function: Callable[..., Any]) -> Callable[..., Any]:
     """Sums stay in their order: where that is part of the method, or they are short."""
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(function)
+    return _part(function, {"contract"})
 
 
 @_strict
@@ -206,7 +214,7 @@ def _exp(x):  # type: ignore[no-untyped-def]
     return p * _as_float((np.int64(k) + np.int64(1023)) << np.int64(52))  # type: ignore[call-arg]
 
 
-@_compiled
+@_part
 def _density(theta, phi, even, weights, plus, minus):  # type: ignore[no-untyped-def]
     """Write w exp(theta.phi) at +c and -c, theta with the even functions first."""
     h = plus.size
@@ -225,7 +233,7 @@ def _density(theta, phi, even, weights, plus, minus):  # type: ignore[no-untyped
         minus[n] = weights[n] * _exp(min(e - o, MAX_EXPONENT))
 
 
-@_compiled
+@_part
 def _draw(theta, even, gamma, friction, strength, force):  # type: ignore[no-untyped-def]
     """Write (gamma + s F) theta; F does not mix even functions with odd ones."""
     for k in range(theta.size):
@@ -239,7 +247,7 @@ def _draw(theta, even, gamma, friction, strength, force):  # type: ignore[no-unt
             force[k] += strength * total
 
 
-@_compiled
+@_part
 def _gradient(mu, theta, phi, even, force, plus, minus, residual):  # type: ignore[no-untyped-def]
     """Write <phi> - mu + `force`; return its largest entry, NaN if one is."""
     largest = 0.0
@@ -253,7 +261,7 @@ def _gradient(mu, theta, phi, even, force, plus, minus, residual):  # type: igno
     return largest
 
 
-@_compiled
+@_part
 def _assemble(values, pairs, density, products, hessian):  # type: ignore[no-untyped-def]
     """Write sum_n density_n products_n into the entries `pairs` of the lower triangle.
 
@@ -271,7 +279,7 @@ def _assemble(values, pairs, density, products, hessian):  # type: ignore[no-unt
         hessian[pairs[0, p], pairs[1, p]] = values[p]
 
 
-@_compiled
+@_part
 def _factorise(tables, strength, plus, minus, work):  # type: ignore[no-untyped-def]
     """Write Hessian + floor = L D L^T: L, and 1/D in its diagonal."""
     hessian, values, sums = work
@@ -326,7 +334,7 @@ def _newton_step(factors, residual, step):  # type: ignore[no-untyped-def]
             step[k] -= factors[i, k] * step[i]
 
 
-@_compiled
+@_part
 def _value(mu, theta, force, plus, minus):  # type: ignore[no-untyped-def]
     """D(theta) of `closures.dual`, `force` being that of `_draw`."""
     total = 0.0
@@ -337,14 +345,14 @@ def _value(mu, theta, force, plus, minus):  # type: ignore[no-untyped-def]
     return total
 
 
-@_compiled
+@_part
 def _evaluate(theta, strength, tables, plus, minus, force):  # type: ignore[no-untyped-def]
     """Write the density of theta and what regularisation and friction add to its moments."""
     _density(theta, tables.phi, tables.even, tables.weights, plus, minus)
     _draw(theta, tables.even, tables.gamma, tables.friction, strength, force)
 
 
-@_compiled
+@_part
 def _whole_steps(mu, theta, strength, tables, plus, minus, vectors, work):  # type: ignore[no-untyped-def]
     """Newton's method from `theta`, undamped; return whether it converged.
 
@@ -368,15 +376,18 @@ def _whole_steps(mu, theta, strength, tables, plus, minus, vectors, work):  # ty
     return False
 
 
-@_compiled
+@_part
 def _damped_steps(mu, theta, strength, tables, plus, minus, vectors, work):  # type: ignore[no-untyped-def]
     """`closures.dual.DualSolver` for one cell; return whether it converged."""
     phi, even, tolerance = tables.phi, tables.even, tables.tolerance
     residual, step, force = vectors
-    old = np.empty_like(theta)
+    old, maxwellian = np.empty(theta.size), 0.0
+    for n in range(tables.weights.size):
+        maxwellian += 2.0 * tables.weights[n]
     _evaluate(theta, strength, tables, plus, minus, force)
-    if not _value(mu, theta, force, plus, minus) <= 2.0 * tables.weights.sum():
-        theta[:] = 0.0
+    if not _value(mu, theta, force, plus, minus) <= maxwellian:
+        for k in range(theta.size):
+            theta[k] = 0.0
         _evaluate(theta, strength, tables, plus, minus, force)
     for _ in range(tables.iterations):
         if _gradient(mu, theta, phi, even, force, plus, minus, residual) <= tolerance:
@@ -384,10 +395,14 @@ def _damped_steps(mu, theta, strength, tables, plus, minus, vectors, work):  # t
         bound = _value(mu, theta, force, plus, minus)
         _factorise(tables, strength, plus, minus, work)
         _newton_step(work[0], residual, step)
-        slope, length = (residual * step).sum(), 1.0
-        old[:] = theta
+        slope, length = 0.0, 1.0
+        # By elements: operations on whole arrays take two seconds more to compile.
+        for k in range(theta.size):
+            slope += residual[k] * step[k]
+            old[k] = theta[k]
         for _ in range(HALVINGS + 1):
-            theta[:] = old + length * step
+            for k in range(theta.size):
+                theta[k] = old[k] + length * step[k]
             _evaluate(theta, strength, tables, plus, minus, force)
             value = _value(mu, theta, force, plus, minus)
             if abs(slope) < FLAT or value <= bound + SUFFICIENT * length * slope:
@@ -404,7 +419,7 @@ def decode(m, theta, strength, tables, density, status, first, last):  # type: i
     status: FINE where whole steps converged, DAMPED where the damped method did, or UNDECODED.
     """
     P = theta.shape[1]
-    mu, found, vectors = np.zeros(P), np.empty(P), np.empty((3, P))
+    mu, found, vectors = np.empty(P), np.empty(P), (np.empty(P), np.empty(P), np.empty(P))
     size = max(tables.same.shape[1], tables.cross.shape[1])
     work = (np.empty((P, P)), np.empty(size), np.empty(tables.weights.size))
     for cell in range(first, last):
@@ -450,7 +465,7 @@ def particles(theta, tables, density, first, last):  # type: ignore[no-untyped-d
         _density(ordered, tables.phi, tables.even, tables.weights, plus, minus)
 
 
-@_compiled
+@_part
 def _pieces(theta, scale, tables, combined, out):  # type: ignore[no-untyped-def]
     """Write a_jp of scale exp(theta.phi(c) - c^2/2): (J, 4)."""
     J = out.shape[0]
@@ -471,7 +486,7 @@ def _pieces(theta, scale, tables, combined, out):  # type: ignore[no-untyped-def
         out[j, 3] = (s3 - 3.0 * s2 + 3.0 * s1 - s0) / 6.0
 
 
-@_compiled
+@_part
 def _locate(v, u, inverse, extent, intervals, place, t):  # type: ignore[no-untyped-def]
     """Write the knot intervals of velocities, and where in them; t = OUTSIDE where f_hat ends."""
     per_width = 0.5 * intervals / extent
@@ -481,7 +496,7 @@ def _locate(v, u, inverse, extent, intervals, place, t):  # type: ignore[no-unty
         t[n] = s - place[n] if 0.0 <= s <= intervals else OUTSIDE
 
 
-@_compiled
+@_part
 def _read(pieces, place, t, out):  # type: ignore[no-untyped-def]
     """Write log f_hat. This loop, which alone does not vectorise, is kept apart."""
     for n in range(t.size):
@@ -489,7 +504,7 @@ def _read(pieces, place, t, out):  # type: ignore[no-untyped-def]
         out[n] = ((pieces[j, 3] * x + pieces[j, 2]) * x + pieces[j, 1]) * x + pieces[j, 0]
 
 
-@_compiled
+@_part
 def _exponential(t, out):  # type: ignore[no-untyped-def]
     """Replace log f_hat by f_hat."""
     for n in range(t.size):
@@ -497,7 +512,7 @@ def _exponential(t, out):  # type: ignore[no-untyped-def]
         out[n] = f if t[n] != OUTSIDE else 0.0
 
 
-@_compiled
+@_part
 def _deposit(sums, count, v, g, u, inverse, extent, place, t):  # type: ignore[no-untyped-def]
     """Write sum g t^p, p = 0..3, of particles v of each knot interval into sums[0] (COPIES, 4 J).
 
@@ -525,7 +540,7 @@ def _deposit(sums, count, v, g, u, inverse, extent, place, t):  # type: ignore[n
             flat[n] += flat[c * 4 * J + n]
 
 
-@_compiled
+@_part
 def _hold(density, alpha, rho, drift, width, nodes, v, g, count):  # type: ignore[no-untyped-def]
     """Add alpha times the particles of a density (2, h) at v = drift +- width c."""
     h = nodes.size
@@ -536,7 +551,7 @@ def _hold(density, alpha, rho, drift, width, nodes, v, g, count):  # type: ignor
         g[count + h + n] += alpha * rho * density[1, n]
 
 
-@_compiled
+@_part
 def _enter(edge, rate, factor, xi, v, g, count):  # type: ignore[no-untyped-def]
     """Append `factor` times what crosses a face; return how many particles there are then."""
     q = xi.size
@@ -562,7 +577,7 @@ def frames(U, frame, first, last):  # type: ignore[no-untyped-def]
     return good
 
 
-@_compiled
+@_part
 def _update(stages, i, method, gas, dt, first, last):  # type: ignore[no-untyped-def]
     """Write U of sum_j alpha_j f_j + beta_j dt L(f_j) of stage i."""
     for cell in range(first, last):
@@ -578,7 +593,7 @@ def _update(stages, i, method, gas, dt, first, last):  # type: ignore[no-untyped
             stages.U[i, cell, k] = total
 
 
-@_compiled
+@_part
 def _encode(stages, i, method, gas, tables, dt, first, last):  # type: ignore[no-untyped-def]
     """Write m of stage i, in the frames of its own U."""
     U, density, edge, rate = stages.U, stages.density, stages.edge, stages.rate
@@ -589,7 +604,8 @@ def _encode(stages, i, method, gas, tables, dt, first, last):  # type: ignore[no
     v, g, t = np.empty(most), np.empty(most), np.empty(most)
     place, sums = np.empty(most, np.int64), np.empty((COPIES, powers.shape[1]))
     for cell in range(first, last):
-        b, count = cell // N, 0
+        # Not 0, a type of its own, for which what takes it would be compiled once more.
+        b, count = cell // N, np.int64(0)
         for own in range(i):
             # Stages of one U have one set of velocities.
             begun = False
@@ -617,7 +633,7 @@ def _encode(stages, i, method, gas, tables, dt, first, last):  # type: ignore[no
             out[cell, k] = total / U[i, cell, 0]
 
 
-@_compiled
+@_part
 def _dissipate(m, excess, before, after):  # type: ignore[no-untyped-def]
     """Solve `closures.tridiagonal.solve_dominant` for one row of cells, in place in m."""
     N, distance = m.size, 1
@@ -631,7 +647,8 @@ def _dissipate(m, excess, before, after):  # type: ignore[no-untyped-def]
             rows[0, j], rows[1, j] = excess[j] * inverse, before[j] * inverse
             rows[2, j], rows[3, j] = after[j] * inverse, m[j] * inverse
         if share <= NEGLIGIBLE or not share <= 1.0:
-            m[:] = rows[3]
+            for j in range(N):
+                m[j] = rows[3, j]
             return
         for j in range(N):
             # Not the remainder, which takes as long as all the rest.
@@ -654,7 +671,7 @@ def _sped_up(rate, method):  # type: ignore[no-untyped-def]
     return rate * (table[left] + (place - left) * (table[left + 1] - table[left]))
 
 
-@_compiled
+@_part
 def _collisions(U, frame, gas, dt, cell):  # type: ignore[no-untyped-def]
     """dt nu/eps of a cell."""
     nu = 1.0

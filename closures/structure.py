@@ -17,7 +17,8 @@ closure needs only be a `Closure` that `solver_of` can advance. Everything is di
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol, runtime_checkable
@@ -30,7 +31,7 @@ from closures.closure import Closure, Frame
 from closures.finite_volume import Failure, Scheme, State, conserved_sums
 from closures.metrics import Array
 from closures.solution import initial_moments
-from closures.solvers import Solver, solver_of
+from closures.solvers import solver_of
 from kinetic.collisions import BGK
 from kinetic.problems import Component, InitialState, cell_centers
 
@@ -150,14 +151,6 @@ def _smooth(random: np.random.Generator) -> tuple[Component, ...]:
 # States of a closure
 
 
-def _begin(closure: Closure, gas: InitialState) -> tuple[Solver, State]:
-    """Return the solver of one gas, and the state that it starts from; raise `Failure`."""
-    eps = torch.as_tensor(gas.knudsen)[None]
-    solver = solver_of(closure, eps, BGK(), gas.boundary, Scheme())
-    U, W = initial_moments(closure, gas)
-    return solver, solver.decode(U, W / U[:, :1], None)
-
-
 @torch.no_grad()
 def _decoded(closure: Closure) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return U, m, eps of the random gases that have an f_hat, and which these are (bool)."""
@@ -168,16 +161,26 @@ def _decoded(closure: Closure) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return U[found], m[found], eps[found], found
 
 
-def _advanced(closure: Closure, gas: InitialState) -> Iterator[State]:
-    """Yield a state and those after each of its steps, as far as the closure can go."""
-    try:
-        solver, now = _begin(closure, gas)
-        yield now
+def _solutions(closure: Closure, given: Sequence[InitialState]) -> list[list[State]]:
+    """Return the first state of each gas and those after its steps, as far as the closure can go.
+
+    The gases have one number of cells, and advance together unless one of them cannot.
+    """
+    states: list[State] = []
+    eps = torch.as_tensor(np.stack([gas.knudsen for gas in given]))
+    with suppress(Failure):
+        solver = solver_of(closure, eps, BGK(), given[0].boundary, Scheme())
+        U, W = (
+            torch.cat(parts)
+            for parts in zip(*(initial_moments(closure, gas) for gas in given), strict=True)
+        )
+        states.append(solver.decode(U, W / U[:, :1], None))
         for _ in range(STEPS):
-            now = solver.step(now, solver.largest_step(now))
-            yield now
-    except Failure:
-        return
+            states.append(solver.step(states[-1], solver.largest_step(states[-1])))
+    if len(given) > 1 and len(states) <= STEPS:
+        return [found for gas in given for found in _solutions(closure, [gas])]
+    rows = torch.arange(eps.numel()).view(len(given), -1)
+    return [[state.take(own) for state in states] for own in rows]
 
 
 # Properties
@@ -209,7 +212,7 @@ def equilibrium(closure: Closure) -> Finding:
     for rho, u, T in ((1.0, 0.0, 1.0), (0.8, 0.7, 0.3), (1.3, -2.0, 1.7)):
         parts = ((rho * one, u * one, T * one),)
         gas = InitialState(cell_centers(6), 0.1 * one, parts)
-        first, *_, last = _advanced(closure, gas)
+        ((first, *_, last),) = _solutions(closure, [gas])
         changes.append(_difference(last.U, first.U))
     return Finding(max(changes), max(changes) <= ROUND_OFF)
 
@@ -221,10 +224,14 @@ def reflection(closure: Closure) -> Finding:
     Mirrored sums are added in another order, so it is round-off at best, not zero.
     """
     sign = torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64)
-    defects = []
-    for gas in periodic_gases()[2 :: len(KNUDSEN)]:
-        parts = tuple((rho[::-1].copy(), -u[::-1], T[::-1].copy()) for rho, u, T in gas.components)
-        states = _advanced(closure, gas), _advanced(closure, replace(gas, components=parts))
+    given, defects = periodic_gases()[2 :: len(KNUDSEN)], []
+    parts = [
+        tuple((rho[::-1].copy(), -u[::-1], T[::-1].copy()) for rho, u, T in gas.components)
+        for gas in given
+    ]
+    opposite = [replace(gas, components=own) for gas, own in zip(given, parts, strict=True)]
+    solutions = _solutions(closure, [*given, *opposite])
+    for states in zip(solutions[: len(given)], solutions[len(given) :], strict=True):
         for now, mirrored in zip(*states, strict=False):
             defects.append(_difference(mirrored.U.flip(0) * sign, now.U))
     return Finding(max(defects), max(defects) <= ROUND_OFF) if defects else NOTHING
@@ -251,9 +258,8 @@ def hyperbolicity(closure: Closure) -> Finding:
 def entropy(closure: Closure) -> Finding:
     """The largest increase of eta per mass in a step of random periodic gases."""
     increases = []
-    for gas in periodic_gases():
-        states = [_entropy(closure, state) for state in _advanced(closure, gas)]
-        increases += np.diff(states).tolist()
+    for states in _solutions(closure, periodic_gases()):
+        increases += np.diff([_entropy(closure, state) for state in states]).tolist()
     if not increases or not np.isfinite(increases).all():
         return NOTHING
     return Finding(max(increases), max(increases) <= DUAL)

@@ -14,12 +14,11 @@ from kinetic.collisions import BGK, Collision, EllipsoidalBGK, Shakhov
 from kinetic.config import CollisionConfig, ProblemConfig, SolveConfig
 from kinetic.errors import NonPhysicalState
 from kinetic.execution import cores
-from kinetic.maxwellian import discrete_maxwellian
-from kinetic.moments import conserved, heat_flux, moments_of
+from kinetic.moments import heat_flux, moments_of
 from kinetic.output import to_dataset, velocity_coordinates
 from kinetic.penalised import Boltzmann
 from kinetic.problem_file import read_problem
-from kinetic.problems import Array, State, problem
+from kinetic.problems import Array, InitialState, State, problem
 from kinetic.solver import Scheme, Snapshot, Solver
 from kinetic.space import SpaceGrid
 from kinetic.velocity import VelocityGrid
@@ -111,13 +110,17 @@ def collision_of(config: CollisionConfig, threads: int = 1) -> Collision:
     return BGK(config.frequency, config.omega)
 
 
-def warm_up(scheme: Scheme, dim: int = 1) -> None:
-    """Compile the kernels of a scheme, or load them from their cache, by one small step."""
+def warm_up(scheme: Scheme, dim: int = 1, collision: Collision | None = None) -> None:
+    """Compile the kernels of a scheme, or load them from their cache, by one small step.
+
+    They are those that `collision` takes; without one, with D = 2 those of all operators.
+    """
     grid, space = VelocityGrid(16, 5.0, dim), SpaceGrid(8)
-    f0 = discrete_maxwellian(np.tile(conserved(1.0, 0.0, 1.0, dim), (space.cells, 1)), grid)
-    collision = Boltzmann(angles=4) if dim == 2 else BGK()  # takes the kernels of all
-    solver = Solver(grid, space, np.ones(space.cells), collision, scheme=scheme)
-    for _ in solver.evolve(f0, end=1e-6, snapshots=2):
+    one, zero = np.ones(space.cells), np.zeros(space.cells)
+    gas = InitialState(space.centers, one, ((one, zero, one),))
+    collision = collision or (Boltzmann(angles=4) if dim == 2 else BGK())
+    solver = Solver(grid, space, gas.knudsen, collision, scheme=scheme)
+    for _ in solver.evolve(gas.on_grid(grid), end=1e-6, snapshots=2):
         pass
 
 
@@ -176,7 +179,7 @@ def _record(
         start=start,
         progress=progress,
     )
-    warm_up(solver.scheme, solver.grid.dim)
+    warm_up(solver.scheme, solver.grid.dim, solver.collision)
     begin = time.perf_counter()
     try:
         for snapshot in snapshots:

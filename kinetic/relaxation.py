@@ -27,6 +27,7 @@ both halves of the step must have of either follows.
 
 from __future__ import annotations
 
+from functools import partial
 from math import exp, isfinite, log, pi, sqrt
 
 import numpy as np
@@ -51,6 +52,15 @@ RHO, MEAN, TEMPERATURE, GAIN, SCALE, PEAK, TOP, UP, DOWN, P0, P1, P2, P3, P4, RO
 DA, DB, DC2, DECREMENT2 = P0, P1, P2, P3
 # A Gaussian target is kept from being colder in any direction than this share of what f is.
 LEAST = 0.5
+# Of a kernel. Wrappers and a file for each part would take a fifth of the time of compilation.
+_part = partial(
+    njit,
+    nogil=True,
+    error_model="numpy",
+    forceinline=True,
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+)
 
 
 @register_jitable
@@ -173,7 +183,7 @@ def _target(moment: float, rate: float, a: float, b: float) -> float:
     return (added + b * (1.0 - rate * rate) * second) / (1.0 + b)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath=REORDER)
+@_part(fastmath=REORDER)
 def _directional_state(  # type: ignore[no-untyped-def]
     rows, v, mass, transverse, volume, dim, a, b
 ):
@@ -196,7 +206,7 @@ def _directional_state(  # type: ignore[no-untyped-def]
     return m0 * volume, u, m2 / m0 - u * u, n0 / m0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath=REORDER)
+@_part(fastmath=REORDER)
 def _central_heat_flux(a, b, v, u, volume):  # type: ignore[no-untyped-def]
     """Return q = 1/2 ∫ |v - u|^2 (v_1 - u) f from the sums a, b over the columns of each node."""
     q = 0.0
@@ -206,7 +216,7 @@ def _central_heat_flux(a, b, v, u, volume):  # type: ignore[no-untyped-def]
     return 0.5 * volume * q
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath=REORDER)
+@_part(fastmath=REORDER)
 def _heat_deviation(  # type: ignore[no-untyped-def]
     flux, along, across, across2, v, u, T, mass, transverse, volume, P, R
 ):
@@ -252,7 +262,7 @@ def _heat_deviation(  # type: ignore[no-untyped-def]
         R[i] = size * (a2 + c * a3)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@_part()
 def _last_column_of_inverse(A):  # type: ignore[no-untyped-def]
     """Return the solution of A x = (0, 0, 0, 1) for a positive definite A, shape (4, 4)."""
     for i in range(3):
@@ -267,7 +277,7 @@ def _last_column_of_inverse(A):  # type: ignore[no-untyped-def]
     return x0, x1, x2, x3
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@_part()
 def _fill_maxwellian(rho, u, T, v, out):  # type: ignore[no-untyped-def]
     """Write the discrete Maxwellian of one state into `out` (points,); return whether it exists."""
     spacing = (v[-1] - v[0]) / (v.size - 1)
@@ -285,7 +295,7 @@ def _fill_maxwellian(rho, u, T, v, out):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@_part()
 def _fill_across(T, v, dim, out, out2):  # type: ignore[no-untyped-def]
     """Write the factor across x, of mass one, and w^2 times it; return whether it exists.
 
@@ -304,7 +314,7 @@ def _fill_across(T, v, dim, out, out2):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath=REORDER)
+@_part(fastmath=REORDER)
 def _fill_states(f, v, dv, work):  # type: ignore[no-untyped-def]
     """Write rho, u and T of the rows of f (cells, points)."""
     for i in range(f.shape[0]):
@@ -321,7 +331,7 @@ def _fill_states(f, v, dv, work):  # type: ignore[no-untyped-def]
         work[TEMPERATURE, i] = work[TEMPERATURE, i] / m0 - u * u
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@_part()
 def _fill_gains(frequency, exponents, step, correction, work):  # type: ignore[no-untyped-def]
     """Write 1 - keep of `relax_rows`."""
     p, q = exponents
@@ -332,7 +342,7 @@ def _fill_gains(frequency, exponents, step, correction, work):  # type: ignore[n
         work[GAIN, i] = 1.0 - 1.0 / ((1.0 + step * rate) * (1.0 + correction * rate * rate))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@_part()
 def _fill_seeds(cells, v, spacing, work):  # type: ignore[no-untyped-def]
     """Write `_seed` of each state, with exponentials in place of exponents."""
     begin, last = v[0], v.size - 1.0
@@ -346,7 +356,7 @@ def _fill_seeds(cells, v, spacing, work):  # type: ignore[no-untyped-def]
         work[UP, i], work[DOWN, i] = exp(work[UP, i]), exp(work[DOWN, i])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@_part()
 def _fill_newton_steps(cells, v, spacing, work, g):  # type: ignore[no-untyped-def]
     """Write unit Maxwellians into the rows of g (BLOCK, points), and Newton's first step."""
     for i in range(cells):
@@ -362,7 +372,7 @@ def _fill_newton_steps(cells, v, spacing, work, g):  # type: ignore[no-untyped-d
         work[DA, i], work[DB, i], work[DC2, i], work[DECREMENT2, i] = da, db, dc2, decrement2
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@_part()
 def _finish(cells, v, spacing, work, g):  # type: ignore[no-untyped-def]
     """Iterate where Newton's first step is long; return how many cells come before a failure."""
     for i in range(cells):
@@ -376,7 +386,7 @@ def _finish(cells, v, spacing, work, g):  # type: ignore[no-untyped-def]
     return cells
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath={"contract"})
+@_part(fastmath={"contract"})
 def _mix(cells, v, work, g, f):  # type: ignore[no-untyped-def]
     """Replace the first rows of f by keep f + (1 - keep) M."""
     for i in range(cells):
@@ -396,7 +406,7 @@ def _corrected(g: float, w: float, da: float, db: float, dc2: float) -> float:
     return g + g * (da + w * (db + w * dc2))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@_part()
 def _seed(rho, u, T, begin, spacing, last):  # type: ignore[no-untyped-def]
     """Return what the unit Maxwellian (2 pi)^(-1/2) exp(-c^2 / 2), c = (v - u) / sqrt(T), on the
     nodes v = begin + k spacing, k <= last, is made from, without a branch.
@@ -413,7 +423,7 @@ def _seed(rho, u, T, begin, spacing, last):  # type: ignore[no-untyped-def]
     return scale, peak if physical else -1.0, -0.5 * c * c, up, down
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@_part(forceinline=False)
 def _iterate(u, scale, v, spacing, g):  # type: ignore[no-untyped-def]
     """Write another g, and return whether the discrete Maxwellian exists and its da, db and dc2 of
     `_newton_step`, by as many steps as it takes.
@@ -440,7 +450,7 @@ def _iterate(u, scale, v, spacing, g):  # type: ignore[no-untyped-def]
     return False, 0.0, 0.0, 0.0
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@_part()
 def _fill_gaussian(peak, top, up, down, out):  # type: ignore[no-untyped-def]
     """Write a Gaussian that is `top` at the node `peak` and `up` and `down` times that beside it.
 
@@ -452,7 +462,7 @@ def _fill_gaussian(peak, top, up, down, out):  # type: ignore[no-untyped-def]
     _fill_outwards(out[:peak][::-1], top, down, up * down)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@_part()
 def _fill_outwards(out, g, r, q):  # type: ignore[no-untyped-def]
     """Write g_1, g_2, ... where g_0 = g, g_n = r_n g_(n-1), r_1 = r and r_n = q r_(n-1).
 
@@ -471,7 +481,7 @@ def _fill_outwards(out, g, r, q):  # type: ignore[no-untyped-def]
         out[out.size - 1] = g1
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True, fastmath=REORDER)
+@_part(fastmath=REORDER)
 def _sums(g, v, u):  # type: ignore[no-untyped-def]
     """Return sum_k g_k w_k^n, n = 0, ..., 4, w = v - u."""
     p0 = p1 = p2 = p3 = p4 = 0.0
@@ -489,7 +499,7 @@ def _sums(g, v, u):  # type: ignore[no-untyped-def]
     return p0, p1, p2, p3, p4
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@_part()
 def _newton_step(sums, scale, spacing):  # type: ignore[no-untyped-def]
     """Return the Newton step (da, db, dc2), for powers of w, from `_sums`, and its decrement^2.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from itertools import pairwise
@@ -19,7 +20,9 @@ from closures.joined import Run, closure_of, groups, profiles, read_runs
 from closures.metrics import errors, mean_error
 from closures.outcomes import REFERENCE, Comparison, overall
 from closures.report import animation
-from closures.report.runs import axis_of, table, varied_keys
+from closures.report.page import labels_of
+from closures.report.runs import axis_of, sweep_figure, table, varied_keys
+from closures.report.style import looks
 from closures.snapshots import FILE, read_profiles
 from kinetic.cli import main as kinetic_main
 from kinetic.errors import InvalidInput
@@ -64,6 +67,41 @@ def test_solutions_without_a_reference_have_no_error(sweeps: Path) -> None:
     assert [run.results[0].error for run in runs] == [None] * 4
     assert all(row.mean == "–" for row in table(runs))
     assert [list(one.solutions) for one in profiles(runs)] == [["euler", "entropy-6"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("folders", "panels", "curves"),
+    [
+        (("kinetic", "closures"), 2, {"kinetic reference", "Euler", "entropy, K = 6"}),
+        (("closures",), 1, {"Euler", "entropy, K = 6"}),
+        (("kinetic",), 1, {"kinetic reference"}),
+    ],
+)
+def test_only_what_is_known_is_shown(
+    sweeps: Path, tmp_path: Path, folders: tuple[str, ...], panels: int, curves: set[str]
+) -> None:
+    places = [str(sweeps / name) for name in folders]
+    runs = read_runs(places)
+    drawing = sweep_figure(runs, looks(labels_of({"euler": 0, "entropy-6": 6})))
+    (legend,) = drawing.figure.legends
+    assert {text.get_text() for text in legend.get_texts()} == curves
+    assert all(axis.lines for axis in drawing.figure.axes)
+    assert len(drawing.figure.axes) == panels
+    assert closures_main(["report", *places, f"hydra.run.dir={tmp_path}"]) == 0
+    page = (tmp_path / "report.html").read_text()
+    words = re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL).lower()
+    assert ("error" in words) == (panels == 2)
+    assert ("kinetic reference" in words) == ("kinetic" in folders)
+    assert ("minus reference" in words) == (panels == 2)
+
+
+@pytest.mark.skipif(find() is None, reason="needs Chromium or Chrome on the PATH")
+def test_the_page_opens_without_a_reference(sweeps: Path, tab: Browser, tmp_path: Path) -> None:
+    out = f"hydra.run.dir={tmp_path}"
+    assert closures_main(["report", str(sweeps / "closures"), out]) == 0
+    tab.open(tmp_path / "report.html", width=1200)
+    assert tab.complaints == []
+    assert tab.evaluate("document.querySelectorAll('.panel .curve').length") == 5 * 2
 
 
 def test_what_a_sweep_varies_is_the_axis(sweeps: Path) -> None:

@@ -157,7 +157,8 @@
   /* What a panel spans over all times: the reference, or else all that is shown, and what others
      need up to half of that beyond; or, of differences, the largest of the closures shown. */
   function range(series, closures, difference) {
-    const all = extent(closures.flatMap((closure) => series[closure] ?? []));
+    const drawn = closures.filter((closure) => series[closure]);
+    const all = extent((drawn.length ? drawn : Object.keys(series)).flatMap((closure) => series[closure]));
     if (!Number.isFinite(all[0])) return [-1, 1];
     if (difference) {
       const most = Math.max(Math.abs(all[0]), Math.abs(all[1])) || 1;
@@ -227,7 +228,7 @@
       slider.max = view.times.length - 1;
       slider.value = slider.max;
       const compared = Boolean(view.solutions[REFERENCE]) && names().length > 1;
-      modes[1].disabled = !compared;
+      modes.slice(1).forEach((one) => { one.disabled = !compared; });
       if (!compared) mode = "fields";
       draw();
     }

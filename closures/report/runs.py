@@ -70,6 +70,28 @@ class Row:
     milliseconds: str
 
 
+@dataclass(frozen=True)
+class Quantity:
+    """Something of results that is drawn: the attribute, its unit, and how it is called."""
+
+    attribute: str
+    unit: float
+    title: str
+    label: str
+    caption: str
+
+    def mean(self, group: Sequence[Result]) -> float | None:
+        """Return its mean over the results that have it, in its unit."""
+        mean = _mean([getattr(one, self.attribute) for one in group])
+        return None if mean is None else mean / self.unit
+
+
+ERROR = Quantity(
+    "error", 1.0, "errors", "mean relative error", "error of density, momentum and energy"
+)
+TIME = Quantity("seconds", 1e-3, "times", "time of a case, ms", "time of a case")
+
+
 def report(config: ReportConfig | Mapping[str, Any], folder: Path) -> Path:
     """Write report.html, figures/ and, if asked for, films of several runs to `folder`.
 
@@ -90,7 +112,7 @@ def report(config: ReportConfig | Mapping[str, Any], folder: Path) -> Path:
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     with settings():
-        drawings = [sweep_figure(runs, appearance)] if results else []
+        drawings = [sweep_figure(runs, appearance)] if quantities(results) else []
         drawn = [(one, Markup(one.save(figures))) for one in drawings]
         for one in shown if config.report.animation else ():
             animate(one, appearance, figures, config.report.animation or "")
@@ -108,13 +130,14 @@ def _render(
     varied = varied_keys(runs)
     keys = [key for key in varied if not key.startswith(APART)]
     results = [one for run in runs for one in run.results]
+    present = {one.closure for one in results}
     return render(
         "runs.html.j2",
-        appearance,
+        {closure: look for closure, look in appearance.items() if closure in present},
         drawn=drawn,
         facts={
             "Runs": str(len(runs)),
-            "Closures": str(len(appearance) - 1),
+            "Closures": str(len(present - {REFERENCE})),
             "Solutions": str(len(results)),
             "Failures": str(sum(one.reason is not None for one in results)),
             "Varied": ", ".join(keys + ["closure"] * (len(keys) < len(varied))) or "nothing",
@@ -124,6 +147,9 @@ def _render(
         runs=[(run, _link(run, folder)) for run in runs],
         setups=varied,
         titles=[one.title for one in shown],
+        judged=judged(results),
+        compared=any(REFERENCE in one.solutions and len(one.solutions) > 1 for one in shown),
+        heading=_titled(quantities(results)),
         viewer=viewer(shown, appearance),
     )
 
@@ -192,36 +218,56 @@ def axis_of(runs: Sequence[Run]) -> tuple[str, list[float] | None]:
     return "run", None
 
 
+def judged(results: Sequence[Result]) -> bool:
+    """Return whether a closure was compared with the reference."""
+    return any(one.closure != REFERENCE and one.error is not None for one in results)
+
+
+def quantities(results: Sequence[Result]) -> list[Quantity]:
+    """Return what there is to draw."""
+    timed = any(one.seconds is not None for one in results)
+    return [ERROR] * judged(results) + [TIME] * timed
+
+
 def sweep_figure(runs: Sequence[Run], looks: Mapping[str, Look]) -> Drawing:
-    """Draw mean errors and times of the closures over what the runs vary, by family."""
+    """Draw mean errors and times of the closures, as far as known, over what runs vary, by family.
+
+    Raises:
+        ValueError: neither is known.
+    """
     key, values = axis_of(runs)
-    families = list(dict.fromkeys(one.family for run in runs for one in run.results))
-    size = (max(3.6 * len(families) + 1.2, 8.4), 5.6)
-    figure, axes = blank(2, len(families), size, sharex="all", sharey="row")
+    results = [one for run in runs for one in run.results]
+    families, rows = list(dict.fromkeys(one.family for one in results)), quantities(results)
+    if not rows:
+        raise ValueError("runs without errors and times cannot be drawn")
+    size = (max(3.6 * len(families) + 1.2, 8.4), 1.2 + 2.2 * len(rows))
+    figure, axes = blank(len(rows), len(families), size, sharex="all", sharey="row")
     places = [float(i) for i in range(len(runs))] if values is None else values
-    for (upper, lower), family in zip(axes.T, families, strict=True):
-        upper.set_title(plain(family))
-        for closure, look in looks.items():
-            own = [_grouped(run.results).get((family, closure), []) for run in runs]
-            errors = [_mean([one.error for one in group]) for group in own]
-            seconds = [_mean([one.seconds for one in group]) for group in own]
-            if closure != REFERENCE:
-                _curve(upper, places, errors, look, own)
-            _curve(lower, places, [None if s is None else 1e3 * s for s in seconds], look, own)
-        lower.set_xlabel(NAMES.get(key, key))
-        for axis in (upper, lower):
+    present = {one: look for one, look in looks.items() if any(r.closure == one for r in results)}
+    for column, family in zip(axes.T, families, strict=True):
+        column[0].set_title(plain(family))
+        for axis, row in zip(column, rows, strict=True):
+            for closure, look in present.items():
+                own = [_grouped(run.results).get((family, closure), []) for run in runs]
+                if closure != REFERENCE or row is TIME:
+                    _curve(axis, places, [row.mean(group) for group in own], look, own)
             axis.set_yscale("log")
-        _horizontal(lower, runs, values)
-    axes[0, 0].set_ylabel("mean relative error")
-    axes[1, 0].set_ylabel("time of a case, ms")
-    shown = dict.fromkeys((REFERENCE, *(one.closure for run in runs for one in run.results)))
-    legend(figure, [looks[closure].handle() for closure in shown])
+        column[-1].set_xlabel(NAMES.get(key, key))
+        _horizontal(column[-1], runs, values)
+    for axis, row in zip(axes[:, 0], rows, strict=True):
+        axis.set_ylabel(row.label)
+    legend(figure, [look.handle() for look in present.values()])
+    over = f"over {NAMES.get(key, key)}"
     caption = (
-        f"Mean error of density, momentum and energy, and mean time of a case, over "
-        f"{NAMES.get(key, key)}; a hollow mark is a mean over the cases that did not fail, where "
-        "some did."
+        f"Mean {' and mean '.join(row.caption for row in rows)}, {over}; a hollow mark is a mean "
+        "over the cases that did not fail, where some did."
     )
-    return Drawing("sweep", f"Errors and times over {NAMES.get(key, key)}", caption, figure)
+    return Drawing("sweep", f"{_titled(rows)} {over}", caption, figure)
+
+
+def _titled(rows: Sequence[Quantity]) -> str:
+    """A heading, such as Errors and times."""
+    return " and ".join(row.title for row in rows).capitalize()
 
 
 def _curve(
