@@ -17,6 +17,7 @@ from closures.cli import main
 from closures.gas import Gas, frequency
 from closures.hybrid import runtime
 from closures.hybrid.collisions import KineticCollisions
+from closures.hybrid.config import FARTHEST
 from closures.hybrid.indicator import BUFFER, RELEASE, chosen
 from closures.hybrid.solver import HybridStepper
 from closures.library import load
@@ -143,7 +144,7 @@ def test_f_hat_on_the_grid_is_that_of_the_closure_with_exact_moments(gas: str) -
     assert found.all()
     theta, _ = own.closure.decode(torch.from_numpy(m), torch.from_numpy(own.knudsen))
     assert np.abs(decoded.theta - theta.numpy()).max() < 1e-6 * np.abs(decoded.theta).max()
-    f_hat = own.write(replace(decoded, U=U), np.empty_like(f))
+    f_hat = own.written(replace(decoded, U=U))
     assert np.abs(moments_of(f_hat, own.grid) - U).max() < 4e-15
     assert np.abs(own.encode(own.particles(f_hat), frame) - m).max() < 2e-3
 
@@ -214,6 +215,20 @@ def test_the_kinetic_solver_runs_where_the_jump_is() -> None:
     assert jumps.size == 2
     assert kinetic_cells[jumps].all()
     assert kinetic_cells.mean() < 0.4
+
+
+@pytest.mark.parametrize("gas", ["line", "boltzmann"])
+def test_two_cold_beams_are_farther_than_any_threshold_from_what_a_closure_holds(gas: str) -> None:
+    stepper, f0 = stepper_of({**SHOCK, **GASES[gas]}, threshold=0.01)
+    f = f0.copy()
+    beams = f[7].reshape(-1, stepper.projection.columns.mass.size)
+    middle, across = len(beams) // 2, beams.shape[1] // 2
+    beams[:] = 0.0
+    beams[[middle - 9, middle + 9], across] = 1.0
+    start = stepper.projection.nothing().theta
+    indicator, theta = stepper.indicator(f, stepper.kinetic, start, 0.01)
+    assert indicator[7] > FARTHEST
+    assert np.isfinite(theta).all()
 
 
 def test_a_cell_that_no_f_hat_fits_turns_kinetic(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,13 +64,13 @@ class Indicator:
         frame = own.frame(U)
         decoded, found = own.decode(own.encode(particles, frame), frame, start)
         decoded = replace(decoded, U=U)
-        f_hat = own.write(decoded, np.empty_like(f))
+        f_hat = own.written(decoded)
         distance = own.distance(f, f_hat, frame) * kinetic
         rate = own.rate(frame)
         memory = -np.expm1(-time * rate) / rate
         speed, known = self._speed(f_hat, decoded)
         indicator = np.maximum(distance, speed * memory)
-        indicator[~(found & known)] = np.inf
+        indicator[~(found & known & np.isfinite(indicator))] = np.inf
         return indicator, decoded.theta
 
     def _speed(self, f_hat: Array, decoded: Decoded) -> tuple[Array, Mask]:
@@ -81,7 +81,7 @@ class Indicator:
         frame = own.frame(own.conserved(own.particles(moved)))
         m = own.transported(np.ones(1), [decoded], own.particles(self.dt * slope), frame)
         after, found = own.decode(m, frame, decoded.theta)
-        return own.distance(moved, own.write(after, slope), frame) / self.dt, found
+        return own.distance(moved, own.written(after), frame) / self.dt, found
 
 
 def chosen(indicator: Array, kinetic: Mask, threshold: float, periodic: bool) -> Mask:

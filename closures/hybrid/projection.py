@@ -247,11 +247,23 @@ class Projection:
         U = conserved(frame[:, 0], frame[:, 1], frame[:, 2], self.grid.dim)
         return Decoded(U, frame, theta, masses), found
 
-    def write(self, decoded: Decoded, f: Array, rows: Rows | None = None) -> Array:
-        """Write f_hat into f (cells, C), or `rows` of it, with exactly the moments U; return f."""
-        rows = np.arange(len(f)) if rows is None else rows
+    def write(self, decoded: Decoded, f: Array, rows: Rows) -> None:
+        """Write f_hat into `rows` of f (cells, C), with exactly the moments U.
+
+        Raises:
+            Undecodable: a cell has none on these velocities.
+        """
         U, frame, theta, _ = decoded.parts()
         runtime.fill(theta, U, frame, self.tables, self.columns, rows, f)
+        missed = np.isnan(f[rows, 0])
+        if missed.any():
+            raise Undecodable(rows[missed])
+
+    def written(self, decoded: Decoded) -> Array:
+        """f_hat of all cells with exactly the moments U (cells, C); NaN where there is none."""
+        U, frame, theta, _ = decoded.parts()
+        f = np.empty((len(U), self.grid.columns))
+        runtime.fill(theta, U, frame, self.tables, self.columns, np.arange(len(U)), f)
         return f
 
     def distance(self, f: Array, g: Array, frame: Array) -> Array:

@@ -400,7 +400,8 @@ def fill(theta, U, frame, tables, grid, rows, f):  # type: ignore[no-untyped-def
     """Write f_hat into `rows` of f (cells, C), with exactly the mass, momentum and energy U.
 
     f_hat on the nodes has them to the error of a sum over velocities; f_hat (x_0 + x_1 v + x_2
-    |v|^2/2) is added to it, of all corrections the smallest in the norm weighted by 1/f_hat.
+    |v|^2/2) is added to it, of all corrections the smallest in the norm weighted by 1/f_hat. NaN if
+    there is none, f_hat being so narrow that the velocities miss it.
     """
     D, K, per_node = tables.dimension, tables.splines.shape[2], grid.mass.size
     invariant, combined = np.empty((2, 3)), np.empty((2, tables.splines.shape[1]))
@@ -494,6 +495,9 @@ def _adjust(U, sums, grid, f):  # type: ignore[no-untyped-def]
     """Multiply f (C,) by 1 + x_0 + x_1 v + x_2 |v|^2/2 so that its moments are U."""
     sums[1, 0] = sums[0, 1]
     rest = np.array([U[0] - sums[0, 0], U[1] - sums[1, 0], U[2] - sums[2, 0]])
+    if not (np.isfinite(sums.sum() + rest.sum()) and np.linalg.det(sums) > 0.0):
+        f[:] = np.nan
+        return
     x = np.linalg.solve(sums, rest)
     per_node = grid.mass.size
     for p in range(grid.nodes.size):
