@@ -144,9 +144,9 @@ def test_it_is_differentiable_in_its_strength_and_in_m():
 
 
 def test_moments_of_no_density_have_one():
-    """A hundredth of the gas less at c = 3, where there is only a thousandth."""
+    """A hundredth of the gas less at c = 3.5, where there is less than a thousandth."""
     closure = closure_of("entropy-9")
-    m = -0.01 * closure.features.matrix(torch.tensor([3.0], dtype=torch.float64))
+    m = -0.01 * closure.features.matrix(torch.tensor([3.5], dtype=torch.float64))
     strength = torch.full((1,), 1e-5, dtype=torch.float64)
     assert not closure.decode(m, strength)[1]
     new, theta, found = closure.settle(m, strength)
