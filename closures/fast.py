@@ -317,17 +317,17 @@ class CompiledVolume(FiniteVolume):
             What collisions of a response were given (M, K), and by what they divide their slowest
             mode (M,); of BGK's, which cannot let the entropy rise, m itself, and ones.
         """
-        rule = self._tables.turn, dt, self._method, weight, correction
-        frame, gas = self._stages.frame, self._gas
+        frame, gas, rule = self._stages.frame, self._gas, (dt, self._method, weight, correction)
+        turn = self._tables.turn
         slowing = np.ones(len(m))
         if self.closure.response is None:
-            runtime.relax(U, m, frame, gas, *rule, True, dissipates)
+            runtime.relax(U, m, frame, gas, turn, *rule, True, dissipates)
             return m, slowing
         if dissipates:
-            runtime.relax(U, m, frame, gas, *rule, False, True)
+            runtime.relax(U, m, frame, gas, turn, *rule, False, True)
         before = m.copy()
         rates, modes = (np.ascontiguousarray(one) for one in self.closure.response.modes)
-        runtime.respond(U, m, frame, gas, rates, modes, *rule[1:], slowing)
+        runtime.respond(U, m, frame, gas, rates, modes, *rule, slowing)
         return before, slowing
 
     def _strained_cells(self, i: int) -> NDArray[np.bool_]:

@@ -634,10 +634,14 @@ def _encode(stages, i, method, gas, tables, dt, first, last):  # type: ignore[no
 
 
 @_part
-def _dissipate(m, excess, before, after):  # type: ignore[no-untyped-def]
-    """Solve `closures.tridiagonal.solve_dominant` for one row of cells, in place in m."""
+def _dissipate(m, beside, excess, before, after):  # type: ignore[no-untyped-def]
+    """End `closures.dissipation.dissipate` for one moment of a row of cells, in place in m."""
     N, distance = m.size, 1
     rows = np.empty((4, N))
+    for j in range(N):
+        c = (j + 1) % N
+        m[j] += after[j] * beside[j]
+        m[c] -= before[c] * beside[j]
     while True:
         share = 0.0
         for j in range(N):
@@ -754,11 +758,7 @@ def relax(U, m, frame, gas, turn, dt, method, weight, correction, collides, diss
                         g = 0.0
                     after[j] = g / U[a, 0]
                     before[(j + 1) % N] = g / U[c, 0]
-                for j in range(N):
-                    c = (j + 1) % N
-                    row[j] += after[j] * beside[k, j]
-                    row[c] -= before[c] * beside[k, j]
-                _dissipate(row, excess, before, after)
+                _dissipate(row, beside[k], excess, before, after)
                 for j in range(N):
                     m[first + j, k] = row[j]
         if correction != 0.0:

@@ -543,9 +543,5 @@ def dissipate(m, beside, excess, damping, diffusivity, pressure, rho, periodic, 
                 flux = 0.0
             row[j], total[j] = m[j, k], excess[j] + damping[k, j]
             after[j], before[c] = flux / rho[j], flux / rho[c]
-        for j in range(N):
-            c = (j + 1) % N
-            row[j] += after[j] * beside[k, j]
-            row[c] -= before[c] * beside[k, j]
-        _dissipate(row, total, before, after)
+        _dissipate(row, beside[k], total, before, after)
         out[:, k] = row
