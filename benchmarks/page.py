@@ -124,7 +124,7 @@ def draw(growths: Sequence[Grown], path: Path) -> None:
         ax.loglog(grown.sizes, [scale * cost for cost in grown.costs], "--", color="0.5")
         ax.loglog(grown.sizes, grown.seconds, "o-", color="#0072B2")
         ax.set(xlabel=grown.variable, ylabel="seconds")
-        title = f"{grown.name}\nstated {grown.stated}; p = {grown.exponent:.2f}"
+        title = f"{grown.name}\nstated {grown.stated}\np = {grown.exponent:.2f}"
         ax.set_title(title, fontsize="medium")
         ax.set_xticks(grown.sizes, [f"{size:g}" for size in grown.sizes])
         ax.minorticks_off()
