@@ -56,6 +56,9 @@ SEED_RANGES = {
     "test": (900_000, 2**31),
 }
 
+#: Cells that are none of a file's and not asked for.
+CELLS = 100
+
 #: Largest run accepted: time steps, and bytes of arrays held at once.
 STEP_LIMIT = 1e9
 MEMORY_LIMIT = 16 * 2**30
@@ -184,7 +187,7 @@ class Physics(Options):
     knudsen: Annotated[float | None, optional(positive(1e-12, 1e12))] = None
     collision: CollisionConfig = field(default_factory=CollisionConfig)
     velocity: VelocityConfig = field(default_factory=VelocityConfig)
-    cells: Annotated[int, integer(4, 1_000_000)] = 100
+    cells: Annotated[int, integer(4, 1_000_000)] = CELLS
     time: TimeConfig = field(default_factory=TimeConfig)
     boundary: Annotated[str | None, optional(choice(BOUNDARIES))] = None
     scheme: SchemeConfig = field(default_factory=SchemeConfig)
@@ -277,6 +280,17 @@ class DatasetRunConfig(Physics):
         del values["dataset"]["workers"], values["dataset"]["path"]
         values["dataset"]["families"] = list(self.families)
         return values
+
+
+def check_cells(cells: int, rows: int) -> None:
+    """Refuse cells that were asked for beside a file that has others.
+
+    Raises:
+        InvalidInput: they are neither its rows nor the default.
+    """
+    if cells not in (CELLS, rows):
+        allowed = f"the rows of the file give the cells, {rows}; leave it out"
+        raise InvalidInput("cells", cells, allowed)
 
 
 def seed_range(value: int) -> str | None:

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import DTypeLike, NDArray
 
 from kinetic.collisions import BGK, Collision, EllipsoidalBGK, Shakhov
-from kinetic.config import CollisionConfig, ProblemConfig, SolveConfig
+from kinetic.config import CollisionConfig, ProblemConfig, SolveConfig, check_cells
 from kinetic.errors import NonPhysicalState
 from kinetic.execution import cores
 from kinetic.moments import heat_flux, moments_of
@@ -50,10 +50,12 @@ def initial_state(config: ProblemConfig, *, knudsen: float | None, cells: int) -
     """Return what the solvers start from; a file brings its own number of cells.
 
     Raises:
-        InvalidInput: the file is missing, damaged or not allowed.
+        InvalidInput: the file is missing, damaged or not allowed, or other cells were asked for.
     """
     if config.path is not None:
-        return read_problem(config.path, knudsen)
+        state = read_problem(config.path, knudsen)
+        check_cells(cells, len(state.x))
+        return state
     return problem(config.name, seed=config.seed, knudsen=knudsen, cells=cells)
 
 

@@ -179,6 +179,18 @@ def test_a_path_may_hold_characters_that_hydra_reserves(capsys: Capture) -> None
     assert kinetic_main(["solve", *given, "hydra.run.dir=out"]) == DONE
 
 
+@pytest.mark.parametrize("main", [kinetic_main, closures_main])
+def test_cells_beside_a_file_are_those_of_the_file(main: Main, capsys: Capture) -> None:
+    rows = [f"{(j + 0.5) / 8},1,0,1" for j in range(8)]
+    Path("own.csv").write_text("\n".join(["x,density,velocity,temperature", *rows]))
+    given = ["solve", "problem=file", "problem.path=own.csv", "time.end=0.01"]
+    assert main([*given, "cells=16", "hydra.run.dir=out"]) == INVALID
+    line = capsys.readouterr().err
+    assert "cells=16" in line
+    assert "8" in line
+    assert main([*given, "cells=8", "hydra.run.dir=out"]) == DONE
+
+
 def test_a_non_physical_state_keeps_the_snapshots(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
