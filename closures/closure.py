@@ -190,6 +190,11 @@ class OnNodes:
         c, h = trapezoid(self.extent, self.nodes)
         return (unit_maxwellian(c) * h).to(self.device)
 
+    @property
+    def weights(self) -> Tensor:
+        """dc_1 at the nodes (n,)."""
+        return self.measure / unit_maxwellian(self.c)
+
 
 @dataclass(frozen=True)
 class MomentClosure(OnNodes):

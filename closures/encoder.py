@@ -6,14 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from closures.features import (
-    EXTENT,
     INVARIANTS,
-    NODES,
     HermiteFeatures,
     SplineFeatures,
+    decoder_rule,
     invariants,
-    trapezoid,
-    unit_maxwellian,
 )
 from closures.reduced import reduced_invariants
 from closures.reduced_features import ReducedHermiteFeatures, ReducedSplineFeatures, degrees
@@ -34,8 +31,12 @@ class Encoder(nn.Module):
 
     In more than one dimension w is a pair of splines (`closures.reduced`), in one a single spline:
     coefficients of the first stand above those of the second.
+
+    c, measure: the nodes of the decoder, and Mc there times their weights (n,).
     """
 
+    c: Tensor
+    measure: Tensor
     space_odd: Tensor
     space_even: Tensor
     gram: Tensor
@@ -48,8 +49,9 @@ class Encoder(nn.Module):
         super().__init__()
         self.basis = basis or SplineBasis()
         self.odd, self.even, self.dimension = odd, even, dimension
-        c, h = trapezoid(EXTENT, NODES)
-        measure = unit_maxwellian(c) * h
+        c, measure = decoder_rule(self.basis, dimension)
+        self.register_buffer("c", c, persistent=False)
+        self.register_buffer("measure", measure, persistent=False)
         B = self.basis.matrix(c)
         gram = B.T @ (measure[:, None] * B)
         of_invariants = invariants(c)[None] if dimension == 1 else reduced_invariants(c, dimension)

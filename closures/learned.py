@@ -9,7 +9,7 @@ from closures.closure import MomentClosure
 from closures.dissipation import Dissipation
 from closures.dual import DualSolver
 from closures.encoder import Encoder, hermite_degrees, hermite_features
-from closures.features import EXTENT, NODES, SplineFeatures, trapezoid, unit_maxwellian
+from closures.features import SplineFeatures
 from closures.friction import Friction
 from closures.gas import BGK_GAS, Gas
 from closures.linear_response import linear_response
@@ -70,6 +70,7 @@ class Learned(nn.Module):
             self.dimension,
             features,
             REDUCED_DUAL,
+            nodes=len(self.encoder.c),
             dissipation=dissipation,
             response=Response(self.response) if self.collides else None,
         )
@@ -89,8 +90,7 @@ class Learned(nn.Module):
         A closure depends on their span alone, their dissipation on the functions themselves.
         """
         features = self.encoder.features()
-        c, h = trapezoid(EXTENT, NODES)
-        measure = unit_maxwellian(c) * h
+        c, measure = self.encoder.c, self.encoder.measure
         hermite = hermite_features(2 * features.parity.numel(), self.dimension)
         w, polynomials = features.matrix(c), hermite.matrix(c)
         overlap = w.transpose(-1, -2) @ (measure[:, None] * polynomials)

@@ -21,11 +21,11 @@ from closures import plugins
 from closures.closure import Closure, MomentClosure
 from closures.dissipation import Dissipation
 from closures.features import (
-    EXTENT,
     INVARIANTS,
-    NODES,
+    REDUCED_NODES,
     HermiteFeatures,
     SplineFeatures,
+    decoder_rule,
     invariants,
     trapezoid,
     unit_maxwellian,
@@ -393,7 +393,9 @@ def read_model(folder: Path, moments: int | None = None) -> Closure:
         return LearnedClosure("entropy", features, DUAL, **learned)
     if manifest["collision"] == "boltzmann":
         learned["response"] = _response(folder, tensors, features.parity)
-    return LearnedReducedClosure("entropy", dimension, features, REDUCED_DUAL, **learned)
+    return LearnedReducedClosure(
+        "entropy", dimension, features, REDUCED_DUAL, nodes=REDUCED_NODES, **learned
+    )
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -490,12 +492,12 @@ def _is_real(tensor: Tensor) -> bool:
 
 def _orthonormal(features: SplineFeatures | ReducedSplineFeatures, dimension: int) -> bool:
     """Whether w and the invariants are orthonormal under Mc and w has its parity; not for NaN."""
-    c, h = trapezoid(EXTENT, NODES)
+    c, measure = decoder_rule(features.basis, dimension)
     w, known = features.matrix(c), invariants(c)
     if dimension > 1:
         known = reduced_invariants(c, dimension)
     phi = torch.cat((known, w), dim=-1)
-    gram = phi.transpose(-1, -2) @ ((unit_maxwellian(c) * h)[:, None] * w)
+    gram = phi.transpose(-1, -2) @ (measure[:, None] * w)
     gram = gram if dimension == 1 else gram.sum(0)
     defects = (
         gram - torch.eye(len(gram))[:, INVARIANTS:],

@@ -24,13 +24,9 @@ from torch import Tensor
 from closures.dual import Dual, DualSolver, ExponentialDual
 from closures.encoder import Encoder
 from closures.features import (
-    EXTENT,
     INVARIANTS,
-    NODES,
     SplineFeatures,
     invariants,
-    trapezoid,
-    unit_maxwellian,
 )
 from closures.reduced import reduced_invariants
 from closures.reduced_dual import ReducedDual
@@ -47,8 +43,7 @@ class Objective:
     """The loss of a batch of samples for an encoder."""
 
     def __init__(self, floor: float) -> None:
-        c, h = trapezoid(EXTENT, NODES)
-        self.c, self.measure, self.floor = c, unit_maxwellian(c) * h, floor
+        self.floor = floor
 
     def __call__(self, encoder: Encoder, samples: Samples) -> Tensor:
         """Mean of (KL(g || g_hat)/(KL(g || Mc) + floor))^POWER."""
@@ -56,21 +51,21 @@ class Objective:
         m = samples.averages @ features.table
         mu = torch.cat((torch.ones(len(m), 1), torch.zeros(len(m), INVARIANTS - 1)), dim=1)
         mu = torch.cat((mu.to(m), m), dim=1)
-        dual_of, phi = self._dual(encoder.dimension, features)
+        dual_of, phi = self._dual(encoder, features)
         with torch.no_grad():
-            inputs = phi, self.measure
+            inputs = phi, encoder.measure
             theta, _ = DUAL.minimise(dual_of, inputs, mu, torch.zeros_like(mu))
-        dual = dual_of(phi, self.measure)
+        dual = dual_of(phi, encoder.measure)
         lost = samples.divergence - 1.0 + dual.value(mu, theta, dual.density(theta))
         return (lost.clamp(min=0.0) / (samples.divergence + self.floor)).pow(POWER).mean()
 
     def _dual(
-        self, dimension: int, features: SplineFeatures | ReducedSplineFeatures
+        self, encoder: Encoder, features: SplineFeatures | ReducedSplineFeatures
     ) -> tuple[Callable[..., Dual], Tensor]:
         """What makes the dual function of functions at the nodes, and these functions."""
-        gamma = DUAL.regularization
+        gamma, c, dimension = DUAL.regularization, encoder.c, encoder.dimension
         if dimension == 1:
-            phi = torch.cat((invariants(self.c), features.matrix(self.c)), dim=-1)
+            phi = torch.cat((invariants(c), features.matrix(c)), dim=-1)
             return partial(ExponentialDual, gamma=gamma), phi
-        phi = torch.cat((reduced_invariants(self.c, dimension), features.matrix(self.c)), dim=-1)
+        phi = torch.cat((reduced_invariants(c, dimension), features.matrix(c)), dim=-1)
         return partial(ReducedDual, gamma=gamma, across=dimension - 1), phi

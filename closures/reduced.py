@@ -35,8 +35,9 @@ from torch import Tensor
 from closures.closure import Frame, OnNodes
 from closures.dissipation import Dissipation
 from closures.dual import DualSolver
-from closures.features import EXTENT, INVARIANTS, NODES
+from closures.features import EXTENT, INVARIANTS, NODES, spline_rule
 from closures.reduced_dual import ReducedDual, log_partition
+from closures.reduced_features import ReducedSplineFeatures
 from closures.response import Response
 
 HOTTEST = 0.99
@@ -165,6 +166,13 @@ class ReducedClosure(OnNodes):
             response=response,
             device=device,
         )
+
+    @cached_property
+    def measure(self) -> Tensor:
+        """Mc(c_1) dc_1 at the nodes (n,), of a rule that is exact for w if they are splines."""
+        if not isinstance(self.features, ReducedSplineFeatures):
+            return super().measure
+        return spline_rule(self.features.basis, self.nodes)[1].to(self.device)
 
     @property
     def moments(self) -> int:

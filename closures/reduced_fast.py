@@ -38,6 +38,7 @@ from closures.reduced_features import ReducedSplineFeatures
 from closures.reduced_runtime import TOGETHER, Dual, Gas, Problem, Space, Tables
 from closures.runtime import Array, Method
 from kinetic.collisions import BGK
+from kinetic.space import GHOSTS, ghosted_rows
 
 TOLERANCE = 2e-4
 """Largest residual of theta."""
@@ -96,8 +97,8 @@ def tables(closure: ReducedClosure, nodes: int) -> Tables:
         order=_order(closure),
         nodes=_padded(_upper(closure.c.numpy())),
         held=(closure.nodes + 1) // 2,
-        splines=_padded(np.swapaxes(coefficients, 1, 2)),
         powers=_powers(coefficients),
+        exponents=_exponents(closure, coefficients),
         extent=float(closure.extent),
         density=(coefficients.shape[1] - INVARIANTS) / (2.0 * closure.extent),
         norm=(2.0 * closure.across) ** -0.5,
@@ -150,6 +151,22 @@ def _powers(coefficients: Array) -> Array:
     return _aligned(both.reshape(len(both), -1))
 
 
+def _exponents(closure: ReducedClosure, coefficients: Array) -> Array:
+    """Those of alpha and kappa of all functions, and of -c^2/2 and 0: see `Tables`."""
+    D, d, J = closure.dimension, closure.across, coefficients.shape[1] - INVARIANTS
+    width = 2.0 * closure.extent / J
+    left, nothing = width * np.arange(J) - closure.extent, np.zeros(J)
+    one = np.stack((nothing + 1.0, nothing, nothing, nothing))
+    c = np.stack((left, nothing + width, nothing, nothing))
+    square = np.stack((left**2, 2.0 * width * left, nothing + width**2, nothing))
+    along, across = (square - one) * math.sqrt(0.5 / D), one * math.sqrt(d / D)
+    a = [one.T, c.T, along.T, *cubics(coefficients[0]), -0.5 * square.T]
+    b = [0.0 * one.T, 0.0 * c.T, across.T, *cubics(coefficients[1]), 0.0 * one.T]
+    both = np.stack((np.array(a), math.sqrt(2.0 / d) * np.array(b)), axis=-1)
+    rows = np.append(_order(closure), len(a) - 1)
+    return _aligned(both.reshape(len(a), -1)[rows])
+
+
 def _collisions(closure: ReducedClosure) -> dict[str, Array]:
     """Rates and modes of a response, or none."""
     if closure.response is None:
@@ -192,11 +209,9 @@ class CompiledReduced(FiniteVolume):
         damping, diffusivity = (
             (tensor.detach().numpy() for tensor in self._dissipation) if learned else (empty, empty)
         )
-        order = np.stack(
-            [torch.stack(rows, dim=1).numpy()[: self.cells + 1] for _, rows in self._stencils]
-        )
-        # The last groups of faces are filled up with copies of the last face.
-        order = np.pad(order, ((0, 0), (0, self._faces_held - self.cells - 1), (0, 0)), "edge")
+        rows = ghosted_rows(self.cells, self.boundary)
+        filled = self._faces_held + 2 * GHOSTS - 1 - len(rows)
+        rows = np.pad(rows, (0, filled), "edge").astype(np.int64)
         p, q = self.collision.exponents
         return [
             Gas(
@@ -206,7 +221,7 @@ class CompiledReduced(FiniteVolume):
                 dissipates=learned,
                 damping=np.ascontiguousarray(damping[:, b]),
                 diffusivity=np.ascontiguousarray(diffusivity[:, b]),
-                order=np.ascontiguousarray(order),
+                rows=rows,
                 courant=self.scheme.cfl,
                 reach=min(self.scheme.reach, self.closure.extent),
             )
@@ -261,7 +276,7 @@ class CompiledReduced(FiniteVolume):
 
     def _space(self) -> Space:
         t, s, N, F = self._tables, len(self._method.alpha), self.cells, self._faces_held
-        P, h, q, J = len(t.order), t.nodes.size, t.xi.size, t.powers.shape[1] // 8
+        P, h, q, size = len(t.order), t.nodes.size, t.xi.size, t.powers.shape[1]
         K = P - INVARIANTS
         return Space(
             U=_empty(s, N, 3),
@@ -273,7 +288,7 @@ class CompiledReduced(FiniteVolume):
             mean=_empty(N, P),
             factors=_empty(N, P, P),
             holds=np.zeros(N, np.bool_),
-            pieces=_empty(N, J, 8),
+            pieces=_empty(N, size),
             v=_empty(s, 2, F * q),
             rate=_empty(s, 2, 2, F * q),
             flux=_empty(s, F, 3),

@@ -26,7 +26,6 @@ from numba import njit
 from numpy.typing import NDArray
 
 from closures.runtime import (
-    COPIES,
     DAMPED,
     FINE,
     FLAT,
@@ -55,13 +54,10 @@ SLOW = 0.2
 """A chord step that leaves more than this part of the residual is the last with its factors."""
 
 TOGETHER = 8
-"""Faces whose nodes make up loops together, which are then long enough to be vectorised."""
+"""Faces side by side in the loops over nodes, as many as a register has numbers."""
 
 FIRST, SECOND = np.int64(0), np.int64(1)
 """Numbers with a type: for each literal among its arguments a kernel is compiled anew."""
-
-NOTHING = -1e4
-"""Stands for log f_hat where f_hat ends."""
 
 HOTTEST, WALL, TRACE, STRAINED = 0.99, 0.95, 1e-7, 1.0
 """As in `closures.reduced`, `closures.reduced_dual` and `closures.finite_volume`."""
@@ -89,8 +85,9 @@ class Tables(NamedTuple):
 
     across: d. order: place in theta of the functions, even ones first (P,); nodes: c >= 0 (h,), of
         which the first `held` are no padding.
-    splines: coefficients of alpha and beta (2, K, J+3), padded.
-    powers: of t in each interval, of a and b by turns, (K, 8 J). extent: L; density: of knots;
+    powers: of t in each interval, of a and b by turns, of w (K, 8 J). exponents: likewise, of
+        alpha and kappa of all functions, even ones first, and of -c^2/2 and 0, (P + 1, 8 J).
+    extent: L; density: of knots;
         norm: 1/sqrt(2 d). Given, as a compiler may divide anew by what is divided by here.
     xi, xi_weights: half-range Gauss rule on [0, 1].
     rates, modes: of `closures.response` (K,) and (K, K); none for the collisions of BGK.
@@ -100,8 +97,8 @@ class Tables(NamedTuple):
     order: NDArray[np.int64]
     nodes: Array
     held: int
-    splines: Array
     powers: Array
+    exponents: Array
     extent: float
     density: float
     norm: float
@@ -114,7 +111,8 @@ class Tables(NamedTuple):
 class Gas(NamedTuple):
     """One trajectory of N cells: BGK exponents, eps (N,), damping and diffusivity (K, N).
 
-    order: rows of the five cells upwind first of each face, for both directions (2, F, 5).
+    rows: of the cells in their order and of ghosts around them, F + 5; face k has cells k + 2 and
+        k + 3 of them at its sides.
     courant, reach: dt (|u| + reach sqrt T) = courant dx.
     """
 
@@ -124,7 +122,7 @@ class Gas(NamedTuple):
     dissipates: bool
     damping: Array
     diffusivity: Array
-    order: NDArray[np.int64]
+    rows: NDArray[np.int64]
     courant: float
     reach: float
 
@@ -132,12 +130,13 @@ class Gas(NamedTuple):
 class Space(NamedTuple):
     """Of s stages of N cells: stage i is in slot (base + i) % s, its last one the next's first.
 
-    Of F faces, N+1 and copies of the last one, each has q nodes v a side, all behind each other.
+    Of F faces, N+1 and what fills up their last group, each has q nodes v a side, all behind each
+    other.
 
     U (s, N, 3), theta (s, N, P) in `order`, f: masses, then 1/(1 - kappa), at +c and -c
     (s, N, 2, 2 h), rest: of the residual (s, N, K), frame: u, sqrt T, 1/sqrt T (s, N, 3);
     m (N, K), mean: <phi> (N, P), factors (N, P, P) and whether they hold (N,), pieces: cubics of
-    alpha and kappa by turns (N, J, 8), v (s, 2, F q), rate: of g and h (s, 2, 2, F q),
+    alpha and kappa by turns (N, 8 J), v (s, 2, F q), rate: of g and h (s, 2, 2, F q),
     flux (s, F, 3), status (N,).
     """
 
@@ -673,15 +672,14 @@ def _enter(space, j, cell, factor, tables, slope, origin, cold, x, g, s, begin):
 def _deposit(flat, J, count, x, g, s, place):  # type: ignore[no-untyped-def]
     """Write sums of g t^p and s t^p, p = 0..3, of each knot interval into flat[: 8 J].
 
-    x: in intervals from the first knot, which becomes t. Neighbours go to different copies of the
-    sums, which need not wait for each other.
+    x: in intervals from the first knot, which becomes t.
     """
     for n in range(count):
         y = min(max(x[n], 0.0), float(J))
         j = min(np.int64(y), J - 1)
         x[n] = y - j
-        place[n] = 8 * ((n % COPIES) * J + j)
-    for n in range(COPIES * 8 * J):
+        place[n] = 8 * j
+    for n in range(8 * J):
         flat[n] = 0.0
     for n in range(count):
         j, t, p, q = np.uint64(place[n]), x[n], g[n], s[n]
@@ -696,10 +694,6 @@ def _deposit(flat, J, count, x, g, s, place):  # type: ignore[no-untyped-def]
         flat[j + np.uint64(2)], flat[j + np.uint64(3)] = s2, s3
         flat[j + np.uint64(4)], flat[j + np.uint64(5)] = s4, s5
         flat[j + np.uint64(6)], flat[j + np.uint64(7)] = s6, s7
-    for c in range(1, COPIES):
-        begin = np.uint64(c * 8 * J)
-        for n in range(np.uint64(8 * J)):
-            flat[n] += flat[begin + n]
 
 
 @_compiled
@@ -873,125 +867,130 @@ def _conductance(U, frame, slot, j, gas, scale, out):  # type: ignore[no-untyped
 
 
 @_compiled
-def _pieces(space, slot, tables, combined):  # type: ignore[no-untyped-def]
+def _pieces(space, slot, tables):  # type: ignore[no-untyped-def]
     """Write alpha(c) - c^2/2 + log of the scale, and kappa(c), of the cells as cubics."""
-    d, L, J = tables.across, tables.extent, space.pieces.shape[1]
-    width, share, factor = 2.0 * L / J, np.sqrt(0.5 / (d + 1.0)), np.sqrt(2.0 / d)
-    theta = np.empty(space.theta.shape[2])
+    exponents, P, size = tables.exponents, space.theta.shape[2], tables.exponents.shape[1]
     for cell in range(space.m.shape[0]):
-        for k in range(theta.size):
-            theta[tables.order[k]] = space.theta[slot, cell, k]
-        _clear(combined[0])
-        _clear(combined[1])
-        for part in range(2):
-            for k in range(theta.size - 3):
-                for b in range(combined.shape[1]):
-                    combined[part, b] += theta[3 + k] * tables.splines[part, k, b]
-        scale = space.U[slot, cell, 0] * space.frame[slot, cell, 2] / np.sqrt(2.0 * np.pi)
-        q0 = theta[0] - share * theta[2] + np.log(scale)
-        q1, q2 = theta[1], share * theta[2] - 0.5
-        across = theta[2] * np.sqrt(d / (d + 1.0))
-        out = space.pieces[cell]
-        for j in range(J):
-            for part in range(2):
-                s0, s1 = combined[part, j], combined[part, j + 1]
-                s2, s3 = combined[part, j + 2], combined[part, j + 3]
-                unit = 1.0 if part == 0 else factor
-                out[j, part] = unit * (s0 + 4.0 * s1 + s2) / 6.0
-                out[j, 2 + part] = unit * 0.5 * (s2 - s0)
-                out[j, 4 + part] = unit * 0.5 * (s0 - 2.0 * s1 + s2)
-                out[j, 6 + part] = unit * (s3 - 3.0 * s2 + 3.0 * s1 - s0) / 6.0
-            c = j * width - L
-            out[j, 0] += q0 + (q1 + q2 * c) * c
-            out[j, 2] += (q1 + 2.0 * q2 * c) * width
-            out[j, 4] += q2 * width * width
-            out[j, 1] += factor * across
+        theta, out = space.theta[slot, cell], space.pieces[cell]
+        for n in range(size):
+            out[n] = exponents[P, n]
+        k = FIRST
+        while k + 4 <= P:
+            t0, t1, t2, t3 = theta[k], theta[k + 1], theta[k + 2], theta[k + 3]
+            for n in range(size):
+                one = t0 * exponents[k, n] + t1 * exponents[k + 1, n]
+                out[n] += one + t2 * exponents[k + 2, n] + t3 * exponents[k + 3, n]
+            k += 4
+        while k < P:
+            t0 = theta[k]
+            for n in range(size):
+                out[n] += t0 * exponents[k, n]
+            k += 1
+        scale = np.log(space.U[slot, cell, 0] * space.frame[slot, cell, 2] / np.sqrt(2.0 * np.pi))
+        for n in range(0, size, 8):
+            out[n] += scale
 
 
 @_inlined
-def _speeds(i, side, first, slot, space, gas, tables, weight):  # type: ignore[no-untyped-def]
+def _speeds(side, first, slot, frame, gas, tables, v, weight):  # type: ignore[no-untyped-def]
     """Write velocities of a group of faces, and the weights of their rule times v."""
-    frame, v, xi, xi_weights, q = space.frame, space.v, tables.xi, tables.xi_weights, tables.xi.size
-    sign = 1.0 - 2.0 * side
+    xi, xi_weights, q, sign = tables.xi, tables.xi_weights, tables.xi.size, 1.0 - 2.0 * side
     for k in range(TOGETHER):
-        upwind = gas.order[side, first + k, 2]
+        upwind = gas.rows[first + k + 2 + side]
         edge = sign * frame[slot, upwind, 0] + tables.extent * frame[slot, upwind, 1]
         edge = max(edge, 0.5 * frame[slot, upwind, 1])
         for n in range(q):
-            v[i, side, (first + k) * q + n] = sign * edge * xi[n]
+            v[k * q + n] = sign * edge * xi[n]
             weight[k * q + n] = sign * edge * xi[n] * (edge * xi_weights[n])
 
 
 @_inlined
-def _read(i, side, first, c, slot, space, gas, tables, values, heat):  # type: ignore[no-untyped-def]
-    """Write log f_hat, kappa and d T of the cells c of a group of faces: a loop for look-ups."""
-    frame, pieces, q, intervals = space.frame, space.pieces, tables.xi.size, space.pieces.shape[1]
-    for k in range(TOGETHER):
-        row = gas.order[side, first + k, c]
+def _cells(first, slot, frame, gas, tables, cells):  # type: ignore[no-untyped-def]
+    """Write what knots, `pieces` and heat of a group's cells are, to each of their q nodes.
+
+    v is in knots v slope + origin, begin the place of the first of a cell, energy d T: rows of
+    `cells` (4, (TOGETHER + 5) q), of which faces side by side read a part.
+    """
+    q, size = tables.xi.size, tables.powers.shape[1]
+    for k in range(TOGETHER + 5):
+        row = gas.rows[first + k]
         slope = frame[slot, row, 2] * tables.density
         origin = tables.extent * tables.density - frame[slot, row, 0] * slope
-        energy = tables.across * frame[slot, row, 1] ** 2
-        for n in range(q):
-            s = space.v[i, side, (first + k) * q + n] * slope + origin
-            place = np.int64(min(max(s, 0.0), intervals - 0.5))
-            j, x = np.uint64(place), s - place
-            alpha = (pieces[row, j, 6] * x + pieces[row, j, 4]) * x + pieces[row, j, 2]
-            kappa = (pieces[row, j, 7] * x + pieces[row, j, 5]) * x + pieces[row, j, 3]
-            alpha = alpha * x + pieces[row, j, 0]
-            values[0, c, k * q + n] = alpha if 0.0 <= s <= intervals else NOTHING
-            values[1, c, k * q + n] = kappa * x + pieces[row, j, 1]
-            heat[c, k * q + n] = energy
+        begin, energy = float(row * size), tables.across * frame[slot, row, 1] ** 2
+        for n in range(k * q, (k + 1) * q):
+            cells[0, n], cells[1, n], cells[2, n], cells[3, n] = slope, origin, begin, energy
 
 
 @_inlined
-def _exponential(d, heat, values):  # type: ignore[no-untyped-def]
-    """Replace log f_hat and kappa by g and h = d T/(1 - kappa) g."""
-    for c in range(heat.shape[0]):
-        for n in range(heat.shape[1]):
-            log, kappa = values[0, c, n], min(values[1, c, n], HOTTEST)
-            hot = 1.0 / (1.0 - kappa)
-            spread = hot if d == 2 else np.sqrt(hot)
-            f = _exp(log - 0.5 * d * kappa) * spread
-            f = f if log != NOTHING else 0.0
-            values[0, c, n] = f
-            values[1, c, n] = f * (heat[c, n] * hot)
+def _evaluate(d, pieces, intervals, v, cells, t, place, g, h):  # type: ignore[no-untyped-def]
+    """Write g and h = d T/(1 - kappa) g of f_hat at velocities v of one cell of each face."""
+    slope, origin, begin, energy = cells
+    for n in range(v.size):
+        s = v[n] * slope[n] + origin[n]
+        j = np.floor(min(max(s, 0.0), intervals - 0.5))
+        t[n], place[n] = s - j, np.int64(begin[n] + 8.0 * j)
+    # A loop for look-ups, which are not vectorised.
+    for n in range(v.size):
+        at, x = np.uint64(place[n]), t[n]
+        alpha = (pieces[at + np.uint64(6)] * x + pieces[at + np.uint64(4)]) * x
+        kappa = (pieces[at + np.uint64(7)] * x + pieces[at + np.uint64(5)]) * x
+        g[n] = (alpha + pieces[at + np.uint64(2)]) * x + pieces[at]
+        h[n] = (kappa + pieces[at + np.uint64(3)]) * x + pieces[at + np.uint64(1)]
+    for n in range(v.size):
+        kappa = min(h[n], HOTTEST)
+        hot = 1.0 / (1.0 - kappa)
+        spread = hot if d == 2 else np.sqrt(hot)
+        f = _exp(g[n] - 0.5 * d * kappa) * spread
+        # t is outside of [0, 1] where f_hat has ended.
+        g[n] = f if abs(t[n] - 0.5) <= 0.5 else 0.0
+        h[n] = g[n] * (energy[n] * hot)
 
 
 @_called
 def _faces(limiter, space, slot, i, method, gas, tables, r):  # type: ignore[no-untyped-def]
     """Write what crosses the faces of stage i: `FiniteVolume._faces`."""
-    v, rate, flux, q = space.v, space.rate, space.flux, tables.xi.size
-    values, heat = np.empty((2, 5, TOGETHER * q)), np.empty((5, TOGETHER * q))
-    weight = np.empty(TOGETHER * q)
+    flux, q, pieces, d = space.flux, tables.xi.size, space.pieces.reshape(-1), tables.across
+    size, intervals = TOGETHER * q, tables.powers.shape[1] // 8
+    values, cells = np.empty((2, 5, size)), np.empty((4, size + 5 * q))
+    weight, t, place = np.empty(size), np.empty(size), np.empty(size, np.int64)
     _clear_all(flux[i])
-    for side in range(2):
-        for first in range(0, flux.shape[1], TOGETHER):
-            _speeds(i, side, first, slot, space, gas, tables, weight)
+    for first in range(0, flux.shape[1], TOGETHER):
+        _cells(first, slot, space.frame, gas, tables, cells)
+        for side in range(2):
+            v = space.v[i, side, first * q : first * q + size]
+            _speeds(side, first, slot, space.frame, gas, tables, v, weight)
             for c in range(5):
-                _read(i, side, first, c, slot, space, gas, tables, values, heat)
-            _exponential(tables.across, heat, values)
-            for part in range(2):
-                _limit(limiter, i, side, part, first * q, values, weight, method, r, v, rate)
-            for k in range(first, first + TOGETHER):
+                begin = c * q if side == 0 else (5 - c) * q
+                of = (
+                    cells[0, begin : begin + size],
+                    cells[1, begin : begin + size],
+                    cells[2, begin : begin + size],
+                    cells[3, begin : begin + size],
+                )
+                _evaluate(d, pieces, intervals, v, of, t, place, values[0, c], values[1, c])
+            g = space.rate[i, side, 0, first * q : first * q + size]
+            h = space.rate[i, side, 1, first * q : first * q + size]
+            _limit(limiter, values[0], v, weight, method, r, g)
+            _limit(limiter, values[1], v, weight, method, r, h)
+            for k in range(TOGETHER):
                 for n in range(k * q, (k + 1) * q):
-                    g, h, w = rate[i, side, 0, n], rate[i, side, 1, n], v[i, side, n]
-                    flux[i, k, 0] += g
-                    flux[i, k, 1] += g * w
-                    flux[i, k, 2] += 0.5 * (g * (w * w) + h)
+                    flow, w = g[n], v[n]
+                    flux[i, first + k, 0] += flow
+                    flux[i, first + k, 1] += flow * w
+                    flux[i, first + k, 2] += 0.5 * (flow * (w * w) + h[n])
 
 
 @_inlined
-def _limit(limiter, i, side, part, begin, f, weight, method, r, v, rate):  # type: ignore[no-untyped-def]
+def _limit(limiter, f, v, weight, method, r, rate):  # type: ignore[no-untyped-def]
     """Write limited values at faces, not negative and as positivity bounds them, times weights."""
-    bounded = method.positivity > 0.0
-    for n in range(weight.size):
-        behind, ahead = f[part, 2, n] - f[part, 1, n], f[part, 3, n] - f[part, 2, n]
-        d_behind = behind - (f[part, 1, n] - f[part, 0, n])
-        d_ahead = (f[part, 4, n] - f[part, 3, n]) - ahead
-        value = max(f[part, 2, n] + limiter(behind, ahead, d_behind, d_ahead), 0.0)
-        most = f[part, 2, n] * (method.positivity / (abs(v[i, side, begin + n]) * r))
-        value = min(value, most) if bounded else value
-        rate[i, side, part, begin + n] = value * weight[n]
+    bounded, most = method.positivity > 0.0, method.positivity / r
+    for n in range(v.size):
+        here = f[2, n]
+        behind, ahead = here - f[1, n], f[3, n] - here
+        d_behind, d_ahead = behind - (f[1, n] - f[0, n]), (f[4, n] - f[3, n]) - ahead
+        value = max(here + limiter(behind, ahead, d_behind, d_ahead), 0.0)
+        value = min(value, here * (most / abs(v[n]))) if bounded else value
+        rate[n] = value * weight[n]
 
 
 def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
@@ -1004,18 +1003,12 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
             The time reached, how it ends, the cell at fault, and how many were not `FINE`.
         """
         s, N, K = space.U.shape[0], space.m.shape[0], space.m.shape[1]
-        dimension, J, h, q = (
-            tables.across + 1,
-            space.pieces.shape[1],
-            tables.nodes.size,
-            tables.xi.size,
-        )
+        dimension, h, q = tables.across + 1, tables.nodes.size, tables.xi.size
         most = s * (2 * tables.held + 4 * q) + h
         particles = np.empty(most), np.empty(most), np.empty(most)
         resting = not method.beta[1].any()
-        place, flat = np.empty(most, np.int64), np.empty(COPIES * 8 * J)
+        place, flat = np.empty(most, np.int64), np.empty(tables.powers.shape[1])
         z, both = np.empty(N), np.empty((2, N, K))
-        combined = np.empty((2, tables.splines.shape[2]))
         collides = tables.rates.size > 0
         told = N if collides else 0
         lost, slowest = np.empty((2, told, K)), np.empty((2, told, K))
@@ -1033,7 +1026,7 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
             dt = (stop - time) / count
             r = dt * N
             if method.beta[:, 0].any():
-                _pieces(space, slot, tables, combined)
+                _pieces(space, slot, tables)
                 _faces(limiter, space, slot, FIRST, method, gas, tables, r)
             for i in range(1, s):
                 for j in range(i + 1):
@@ -1064,7 +1057,7 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
                         _copy(space.U[slot], space.U[0])
                         return time, NO_DENSITY, cell, damped
                 if method.beta[:, i].any():
-                    _pieces(space, slot, tables, combined)
+                    _pieces(space, slot, tables)
                     _faces(limiter, space, slot, i, method, gas, tables, r)
             base = (base + s - 1) % s
             time = stop if count == 1.0 else time + dt

@@ -29,6 +29,10 @@ Array = NDArray[np.float64]
 EXTENT, NODES = 12.0, 97
 """g is sampled on |c| <= EXTENT: nothing that a velocity grid holds lies beyond."""
 
+FINER_NODES = 289
+"""In more dimensions, where the decoder has no node at every knot to make the same error there."""
+
+
 SMALLEST = float(np.finfo(np.float32).tiny)
 """f below this is a zero of the file's float32."""
 
@@ -83,7 +87,7 @@ def basis_averages(
     """
     f = f.astype(np.float64)
     if dimension > 1:
-        return reduced_averages(reduce(f, v, dimension), v, basis, dimension, EXTENT, NODES)
+        return reduced_averages(reduce(f, v, dimension), v, basis, dimension, EXTENT, FINER_NODES)
     c, h = trapezoid(EXTENT, NODES)
     g = torch.as_tensor(local_frame(f, v, c.numpy()))
     lost = torch.special.xlogy(g, g) - torch.special.xlogy(g, unit_maxwellian(c))

@@ -12,7 +12,7 @@ import xarray as xr
 from torch import Tensor
 
 from closures.batch import Batch, Task
-from closures.closure import Closure, Frame
+from closures.closure import Closure, Frame, OnNodes
 from closures.finite_volume import Scheme
 from closures.gas import Gas, check_gas, frequency
 from closures.hybrid.config import HybridConfig
@@ -21,7 +21,7 @@ from closures.memory import keep_freed_memory
 from closures.reduced import ReducedClosure
 from closures.restart import MomentState, read_state, sign
 from kinetic.collisions import BGK
-from kinetic.config import SchemeConfig, SolveConfig
+from kinetic.config import SchemeConfig, SolveConfig, check_cells
 from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.problem_file import SampledState
 from kinetic.problems import Array, InitialState, State, problem
@@ -118,7 +118,9 @@ def _grid(config: ClosureSolveConfig, closure: Closure) -> VelocityGrid | None:
 def _initial_state(config: ClosureSolveConfig, closure: Closure) -> State | MomentState:
     given = config.problem
     if given.path is not None:
-        return read_state(given.path, config.knudsen, closure)
+        state = read_state(given.path, config.knudsen, closure)
+        check_cells(config.cells, len(state.x))
+        return state
     return problem(given.name, seed=given.seed, knudsen=config.knudsen, cells=config.cells)
 
 
@@ -195,7 +197,8 @@ def initial_moments(closure: Closure, state: State | MomentState) -> tuple[Tenso
     else:
         assert isinstance(state, SampledState)
         f = _reduced(state, frame, closure.c.numpy())
-    m = closure.encode(frame, v, f * width * (closure.c[1] - closure.c[0]))
+    weights = closure.weights if isinstance(closure, OnNodes) else closure.c[1] - closure.c[0]
+    m = closure.encode(frame, v, f * width * weights)
     return U, frame.rho[:, None] * m
 
 

@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from closures.closure import Closure, MomentClosure
-from closures.features import SplineFeatures
-from closures.finite_volume import FEW, Scheme, State
+from closures.features import FEW, SplineFeatures
+from closures.finite_volume import Scheme, State
 from closures.gas import frequency
 from closures.reduced import ReducedClosure
 from closures.reduced_features import ReducedSplineFeatures

@@ -28,6 +28,7 @@ from closures.reduced import ReducedClosure, reduced_invariants
 from closures.reduced_features import ReducedHermiteFeatures
 from closures.reduced_samples import reduce, reduced_averages
 from closures.response import Response
+from closures.samples import EXTENT, FINER_NODES
 from closures.solution import initial_moments, run_batch
 from closures.structure import transported
 from kinetic.collisions import BGK
@@ -92,11 +93,12 @@ def decoded(closure, cells=12):
 @pytest.mark.parametrize("dimension", DIMENSIONS)
 def test_functions_are_orthonormal_to_each_other_and_to_the_invariants(dimension):
     polynomials = ReducedHermiteFeatures(dimension, 13)
-    splines = Encoder(5, 6, BASIS, dimension).requires_grad_(False).features()
-    for features, extent, nodes in ((polynomials, 14.0, 113), (splines, 6.0, 49)):
-        c, h = trapezoid(extent, nodes)
+    encoder = Encoder(5, 6, BASIS, dimension).requires_grad_(False)
+    c, h = trapezoid(14.0, 113)
+    rules = (c, unit_maxwellian(c) * h), (encoder.c, encoder.measure)
+    for features, (c, measure) in zip((polynomials, encoder.features()), rules, strict=True):
         w, known = features.matrix(c), reduced_invariants(c, dimension)
-        weight = (unit_maxwellian(c) * h)[:, None]
+        weight = measure[:, None]
         with_known = (known.transpose(1, 2) @ (weight * w)).sum(0)
         gram = (w.transpose(1, 2) @ (weight * w)).sum(0)
         assert with_known.abs().max() < 1e-10
@@ -131,7 +133,7 @@ def test_what_is_decoded_has_its_moments(dimension):
     assert (conserved_sums(v, g) - U).abs().max() < 3e-6
     assert (g > 0).all()
     inside = v * (1.0 - 1e-13) + frame.u[:, None] * 1e-13
-    width = frame.T.sqrt()[:, None] * (closure.c[1] - closure.c[0])
+    width = frame.T.sqrt()[:, None] * closure.weights
     assert (closure.distribution(frame, theta)(inside) * width - g).abs().max() < 1e-9
 
 
@@ -156,7 +158,8 @@ def test_averages_of_a_maxwellian_are_those_of_equilibrium(dimension):
     else:
         g = maxwellian(rho, u, T, v)
         f = np.stack((g, 2 * T * g), axis=-1)
-    averages, divergence = reduced_averages(reduce(f, v, dimension), v, BASIS, dimension, 12.0, 97)
+    parts = reduce(f, v, dimension), v, BASIS, dimension, EXTENT, FINER_NODES
+    averages, divergence = reduced_averages(*parts)
     m = averages @ untrained(dimension).features.table
     assert m.abs().max() < 1e-6
     assert divergence.max() < 1e-7
