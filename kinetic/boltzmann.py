@@ -53,9 +53,9 @@ CUT = 0.83
 #: cost, exp(-extent^2 / 2T), in balance with what the spacing costs, exp(-(pi / spacing)^2 T / 2).
 EXTENT_AT_48 = 8.0
 #: Bytes of each field of a block of cells. Its fields and modes and the factors of these then fit
-#: into a second-level cache, and they are too small for the C library to fetch them from the system
-#: and give them back every time (glibc does from 128 KiB, which takes longer than the FFTs).
-BLOCK = 120 * 2**10
+#: into a second-level cache; blocks twice as large cost more on one thread, and of blocks half as
+#: large threads wait for each other between calls as long as they compute.
+BLOCK = 240 * 2**10
 #: Precisions of f, and of its Fourier modes.
 COMPLEX = {"float32": "complex64", "float64": "complex128"}
 
