@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from kinetic.config import DatasetRunConfig
 from kinetic.dataset import make_trajectory
-from kinetic.execution import Dask
+from kinetic.execution import Dask, local_cluster
 from kinetic.reference import warm_up
 from kinetic.solver import Scheme
 from kinetic.trajectories import create_store
@@ -35,12 +35,7 @@ def cluster(workers: int) -> Iterator[str]:
     """Yield the address of a scheduler whose workers have loaded the solver."""
     import distributed
 
-    with (
-        distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50
-        ) as running,
-        distributed.Client(running) as client,
-    ):
+    with local_cluster(workers) as running, distributed.Client(running) as client:
         client.run(warm_up, Scheme())
         yield running.scheduler_address
 

@@ -227,21 +227,31 @@ class Dask:
             with _connected(distributed, self.address) as client:
                 yield client
             return
-        import dask
-
-        quiet = {"distributed.scheduler.allowed-failures": 0}
         with (
-            dask.config.set(quiet),
-            distributed.LocalCluster(
-                n_workers=self.workers or cores(),
-                threads_per_worker=1,
-                memory_limit=0,
-                dashboard_address=":0",
-                silence_logs=50,
-            ) as cluster,
+            local_cluster(self.workers or cores()) as cluster,
             distributed.Client(cluster) as client,
         ):
             yield client
+
+
+@contextmanager
+def local_cluster(workers: int) -> Iterator[Any]:
+    """Yield a Dask cluster of this machine, of so many workers of one thread each."""
+    import dask
+    from distributed import LocalCluster
+
+    settings = {
+        "distributed.scheduler.allowed-failures": 0,
+        # By default workers give back memory at once, and fault it in again half of their time.
+        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**30,
+        "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**25,
+    }
+    options = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": ":0"}
+    with (
+        dask.config.set(settings),
+        LocalCluster(n_workers=workers, silence_logs=50, **options) as cluster,
+    ):
+        yield cluster
 
 
 def _in_flight(
