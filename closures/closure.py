@@ -196,6 +196,11 @@ class OnNodes:
         return self.measure / unit_maxwellian(self.c)
 
 
+def spacing(closure: Closure) -> Tensor:
+    """dc of its quadrature: that of the nodes (n,), or one number of nodes all alike."""
+    return closure.weights if isinstance(closure, OnNodes) else closure.c[1] - closure.c[0]
+
+
 @dataclass(frozen=True)
 class MomentClosure(OnNodes):
     """A closure made of features w and a decoder r; see `Closure` for its members.

@@ -80,7 +80,7 @@ class Scheme:
 
         In one dimension steps are short enough for nearly all particles. In more they are longer:
         with few moments, those faster than 3.3 sqrt T are slowed, where a factor of 1 would slow
-        those beyond 1.9 sqrt T and double the error; with more, those beyond 3.9 sqrt T. What the
+        those beyond 2.3 sqrt T and double the error; with more, those beyond 3.9 sqrt T. What the
         rule leaves of a flux becomes an error of theta the larger, the more moments there are: in
         one dimension 32 nodes are as good as 48 with nine of them, and with sixteen double the
         error of smooth gases; in more, 12 are as good as 20 with nine, and with sixteen treble it.
@@ -89,7 +89,7 @@ class Scheme:
         if dimension == 1:
             return cls(*names, nodes=32 if moments <= FEW else 48)
         if moments <= FEW:
-            return cls(*names, nodes=12, reach=1.4, overdraw=1.78)
+            return cls(*names, nodes=12, reach=1.6, overdraw=1.55)
         return cls(*names, nodes=20, reach=3.0)
 
     @property

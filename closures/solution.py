@@ -12,7 +12,7 @@ import xarray as xr
 from torch import Tensor
 
 from closures.batch import Batch, Task
-from closures.closure import Closure, Frame, OnNodes
+from closures.closure import Closure, Frame, spacing
 from closures.finite_volume import Scheme
 from closures.gas import Gas, check_gas, frequency
 from closures.hybrid.config import HybridConfig
@@ -197,8 +197,7 @@ def initial_moments(closure: Closure, state: State | MomentState) -> tuple[Tenso
     else:
         assert isinstance(state, SampledState)
         f = _reduced(state, frame, closure.c.numpy())
-    weights = closure.weights if isinstance(closure, OnNodes) else closure.c[1] - closure.c[0]
-    m = closure.encode(frame, v, f * width * weights)
+    m = closure.encode(frame, v, f * width * spacing(closure))
     return U, frame.rho[:, None] * m
 
 

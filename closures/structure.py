@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from closures.closure import Closure, Frame
+from closures.closure import Closure, Frame, spacing
 from closures.finite_volume import Failure, Scheme, State, conserved_sums
 from closures.metrics import Array
 from closures.solution import initial_moments
@@ -329,14 +329,14 @@ def _entropy(closure: Closure, state: State) -> float:
     """sum dx int f_hat log f_hat dv per mass; not a number where f_hat is negative."""
     frame = state.frame
     f = _values(closure, frame, state.theta)
-    dv = frame.T.sqrt() * (closure.c[1] - closure.c[0])
+    dv = frame.T.sqrt()[:, None] * spacing(closure)
     if closure.dimension == 1:
-        eta = torch.where(f == 0.0, 0.0, f * torch.log(f)).sum(1) * dv
+        eta = (torch.where(f == 0.0, 0.0, f * torch.log(f)) * dv).sum(1)
     else:
         # Gaussian across the flow, of temperature h/(d g).
         (g, h), d = f, closure.dimension - 1
         across = 0.5 * d * (torch.log(2.0 * math.pi * h / (d * g)) + 1.0)
-        eta = torch.where(g == 0.0, 0.0, g * (torch.log(g) - across)).sum(1) * dv
+        eta = (torch.where(g == 0.0, 0.0, g * (torch.log(g) - across)) * dv).sum(1)
     return float(eta.sum() / frame.rho.sum())
 
 

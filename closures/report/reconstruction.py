@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from closures.closure import Closure, Frame
+from closures.closure import Closure, Frame, spacing
 from closures.metrics import Array
 from closures.reduced_samples import reduce, reduced_frame
 from closures.samples import local_frame
@@ -60,7 +60,7 @@ def reconstruct(closure: Closure, state: xr.Dataset) -> Array:
     rho, u, T = (state[name].values for name in ("density", "velocity", "temperature"))
     frame = Frame.of(torch.as_tensor(conserved(rho, u, T, dimension)), dimension)
     nodes = frame.u[:, None] + frame.T.sqrt()[:, None] * c
-    scale = frame.rho[:, None] * (c[1] - c[0])
+    scale = frame.rho[:, None] * spacing(closure)
     f = state["distribution"].values.astype(float)
     if dimension == 1:
         masses = torch.as_tensor(local_frame(f, v, c.numpy())) * scale
