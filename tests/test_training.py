@@ -41,7 +41,7 @@ from kinetic.velocity import VelocityGrid
 ROOT = Path(__file__).resolve().parent.parent
 GRID = VelocityGrid()
 FLOOR = TrainOptions(data="any").floor
-DATA: dict[str, Any] = {"cells": 24, "time": {"snapshots": 5}}
+DATA: dict[str, Any] = {"cells": 24, "time": {"end": 0.02, "snapshots": 5}}
 OPTIONS: dict[str, Any] = {
     "steps": 30,
     "batch": 64,
