@@ -75,6 +75,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fit the start of the compiled solver in a moment; `test_fast` is about it."""
     monkeypatch.setattr(distil, "STEPS", 5)
     monkeypatch.setattr(distil, "CASES", 1)
+    monkeypatch.setattr(distil, "END", 0.01)
 
 
 @pytest.fixture
