@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import xarray as xr
 import zarr
-from fake_closures import SMALL, fake_batch
+from fake_closures import SMALL, fake_batch, fake_structure
 
 import closures
 import kinetic
@@ -116,6 +116,7 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("comparison")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(comparison, "run_batch", fake_batch)
+        patched.setattr(comparison, "structure", fake_structure)
         patched.setattr(comparison, "write_report", lambda _: None)
         some = {"closures": ["hermite-3"], "families": ["wave", "transition"], "cases": 2}
         comparison.compare(SMALL | {"compare": some}, folder, progress=False)
