@@ -16,9 +16,11 @@ from closures.features import (
     NODES,
     HermiteFeatures,
     invariants,
+    spline_rule,
     trapezoid,
     unit_maxwellian,
 )
+from closures.splines import SplineBasis
 
 ORTHONORMAL = 1e-11
 SPLINES = [name for name in CLOSURES if name.startswith("entropy")]
@@ -132,3 +134,16 @@ def test_no_features_at_all():
     assert none.matrix(c[0]).shape == (5, 0)
     assert none.integrate(c, c).shape == (3, 0)
     assert none.evaluate(none.combine(c[:, :0]), c).shape == (3, 5)
+
+
+@pytest.mark.parametrize("nodes", [31, 47, 49])
+def test_few_nodes_integrate_every_spline_over_a_maxwellian(nodes):
+    basis = SplineBasis(6.0, 24)
+    c, weights = spline_rule(basis, nodes)
+    v, h = trapezoid(12.0, 96_001)
+    exact = basis.matrix(v).T @ (unit_maxwellian(v) * h)
+    assert (basis.matrix(c).T @ weights - exact).abs().max() < 1e-13
+    assert weights.min() > 0.0
+    assert torch.equal(weights, weights.flip(0))
+    plain = unit_maxwellian(c) * (c[1] - c[0])
+    assert (basis.matrix(c).T @ plain - exact).abs().max() > 1e-6
