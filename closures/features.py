@@ -19,9 +19,6 @@ from torch import Tensor
 
 from closures.splines import SplineBasis
 
-GAUSS = 12
-"""Nodes of the Gauss rule on a knot interval with which splines times Mc are integrated."""
-
 EXTENT, NODES = 6.0, 49
 """Where a decoded f_hat ends, and the nodes of the trapezoid rule there that resolve it."""
 
@@ -31,6 +28,9 @@ eight numbers; with 31 errors are the same, but 3 of 100 rough gases are lost.""
 
 FEW = 9
 """So many moments or less do with fewer nodes between cells and longer steps."""
+
+GAUSS = 12
+"""Nodes of the Gauss rule on a knot interval with which splines times Mc are integrated."""
 
 INVARIANTS = 3
 """1, c and (c^2-1)/sqrt(2): the orthonormal collision invariants in D = 1."""

@@ -23,11 +23,7 @@ from torch import Tensor
 
 from closures.dual import Dual, DualSolver, ExponentialDual
 from closures.encoder import Encoder
-from closures.features import (
-    INVARIANTS,
-    SplineFeatures,
-    invariants,
-)
+from closures.features import INVARIANTS, SplineFeatures, invariants
 from closures.reduced import reduced_invariants
 from closures.reduced_dual import ReducedDual
 from closures.reduced_features import ReducedSplineFeatures

@@ -54,7 +54,7 @@ SLOW = 0.2
 """A chord step that leaves more than this part of the residual is the last with its factors."""
 
 TOGETHER = 8
-"""Faces side by side in the loops over nodes, as many as a register has numbers."""
+"""Faces whose nodes make up loops together, which are then long enough to be vectorised."""
 
 FIRST, SECOND = np.int64(0), np.int64(1)
 """Numbers with a type: for each literal among its arguments a kernel is compiled anew."""
@@ -871,24 +871,12 @@ def _pieces(space, slot, tables):  # type: ignore[no-untyped-def]
     """Write alpha(c) - c^2/2 + log of the scale, and kappa(c), of the cells as cubics."""
     exponents, P, size = tables.exponents, space.theta.shape[2], tables.exponents.shape[1]
     for cell in range(space.m.shape[0]):
-        theta, out = space.theta[slot, cell], space.pieces[cell]
+        _combine(space.theta[slot, cell], FIRST, P, exponents, space.pieces, cell)
         for n in range(size):
-            out[n] = exponents[P, n]
-        k = FIRST
-        while k + 4 <= P:
-            t0, t1, t2, t3 = theta[k], theta[k + 1], theta[k + 2], theta[k + 3]
-            for n in range(size):
-                one = t0 * exponents[k, n] + t1 * exponents[k + 1, n]
-                out[n] += one + t2 * exponents[k + 2, n] + t3 * exponents[k + 3, n]
-            k += 4
-        while k < P:
-            t0 = theta[k]
-            for n in range(size):
-                out[n] += t0 * exponents[k, n]
-            k += 1
+            space.pieces[cell, n] += exponents[P, n]
         scale = np.log(space.U[slot, cell, 0] * space.frame[slot, cell, 2] / np.sqrt(2.0 * np.pi))
         for n in range(0, size, 8):
-            out[n] += scale
+            space.pieces[cell, n] += scale
 
 
 @_inlined

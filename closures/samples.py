@@ -32,7 +32,6 @@ EXTENT, NODES = 12.0, 97
 FINER_NODES = 289
 """In more dimensions, where the decoder has no node at every knot to make the same error there."""
 
-
 SMALLEST = float(np.finfo(np.float32).tiny)
 """f below this is a zero of the file's float32."""
 

@@ -56,7 +56,7 @@ SEED_RANGES = {
     "test": (900_000, 2**31),
 }
 
-#: Cells that are none of a file's and not asked for.
+#: Cells where neither a file nor the configuration says how many.
 CELLS = 100
 
 #: Largest run accepted: time steps, and bytes of arrays held at once.
