@@ -22,8 +22,8 @@ def open_data(
         folder: directory of the run.
 
     Raises:
-        InvalidInput: a data set is missing, damaged or not one-dimensional, or its seeds are of
-            another range.
+        InvalidInput: a data set is missing, damaged or of a gas that closures are not trained
+            with, or its seeds are of another range.
     """
     training = open_dataset(data, key="train.data")
     _check(training, "training", "train.data")

@@ -2,7 +2,8 @@
 
 A model directory holds ``model.json`` (what it is, how it was trained) and ``weights.safetensors``
 (the spline coefficients of its w, orthonormalised: there is no other normalisation to apply; its
-dissipation; and the network of `closures.start`, if it was distilled); see `closures.model_files`.
+dissipation, friction and response to collisions; and the network of `closures.start`, if it was
+distilled); see `closures.model_files`.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class OwnStress(Protocol):
 
 
 def _draw(random: np.random.Generator, shape: tuple[int, ...]) -> Component:
-    """Fields (rho, u, T) of one Maxwellian: streams up to two thermal speeds apart."""
+    """Fields (rho, u, T) of one Maxwellian: streams up to several thermal speeds apart."""
     rho, u = random.uniform(0.2, 1.0, shape), random.uniform(-1.5, 1.5, shape)
     return rho, u, np.exp(random.uniform(math.log(0.3), math.log(2.0), shape))
 

@@ -96,7 +96,9 @@ class TrainConfig(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.closure.name != "entropy":
-            raise InvalidInput("closure", self.closure.name, "only entropy is trained")
+            raise InvalidInput(
+                "closure", self.closure.name, "only entropy and closures of networks are trained"
+            )
         if self.closure.moments is not None and self.closure.moments < 2:
             allowed = "must be 2 or more, odd and even ones"
             raise InvalidInput("closure.moments", self.closure.moments, allowed)

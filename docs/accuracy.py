@@ -2,7 +2,7 @@
 
 python docs/accuracy.py outputs/compare/.../metrics.json ...
 
-The first of them is of one velocity dimension.
+They replace all tables; the first of them is of one velocity dimension.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ one batch by {threads}; the reference solves one case at a time."""
 FURTHER = """\
 The same with `velocity.dim={dim}` and `collision={collision}`, {cases} cases a family:"""
 CLOSING = """\
-Written by `python docs/accuracy.py metrics.json` after `{command}`."""
+From `{command}`."""
 
 
 def entry(summary: Summary) -> str:

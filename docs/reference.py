@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
-KEY = re.compile(r"^(?P<key>\w+):\s*(?P<value>[^#]*?)\s*(?:#\s*(?P<meaning>.*))?$")
+KEY = re.compile(r"^(?P<indent> *)(?P<key>\w+):\s*(?P<value>[^#]*?)\s*(?:#\s*(?P<meaning>.*))?$")
+TAKEN = re.compile(r"^  - (?:override )?/?(?P<group>[a-z]\w*)(?:: (?P<option>\w+))?$")
+OTHERS = "hydra."
+"""Begins the names of Hydra's own settings: only those with a comment are the user's."""
 OPENING = """\
 # Configuration
 
@@ -26,13 +29,33 @@ def description(lines: list[str]) -> str:
     return "\n".join(opening)
 
 
-def table(lines: list[str], prefix: str) -> Iterator[str]:
-    """Yield a row for each key at the top level of a file, Hydra's own settings left out."""
-    yield from ("| key | default | meaning |", "|---|---|---|")
+def keys(lines: list[str], prefix: str) -> Iterator[tuple[str, str, str]]:
+    """Yield name, value and comment of each key of a file that a user may want to set."""
+    above: list[str] = []
     for match in filter(None, map(KEY.match, lines)):
-        if match["value"]:
-            meaning = (match["meaning"] or "which file it is").replace("|", "or")
-            yield f"| `{prefix}{match['key']}` | `{match['value']}` | {meaning} |"
+        depth = len(match["indent"]) // 2
+        above[depth:] = [match["key"]]
+        name = prefix + ".".join(above)
+        if match["value"] and (match["meaning"] or not name.startswith(OTHERS)):
+            yield name, match["value"], match["meaning"] or ""
+
+
+def table(lines: list[str], prefix: str) -> Iterator[str]:
+    """Yield a row for each key of a file, Hydra's own settings left out."""
+    yield from ("| key | default | meaning |", "|---|---|---|")
+    for name, value, meaning in keys(lines, prefix):
+        meaning = (meaning or "which file it is").replace("|", "or")
+        yield f"| `{name}` | `{value}` | {meaning} |"
+
+
+def taken(lines: list[str]) -> str:
+    """Return which groups a command takes, and the options it begins with."""
+    found = [match for match in map(TAKEN.match, lines) if match]
+    named = [
+        f"`{one['group']}={one['option']}`" if one["option"] else f"those of `{one['group']}.yaml`"
+        for one in found
+    ]
+    return f"Takes {', '.join(named)}." if named else ""
 
 
 def section(path: Path) -> str:
@@ -44,7 +67,8 @@ def section(path: Path) -> str:
     grouped = path.parent != CONF
     title = f"`{path.parent.name}={path.stem}`" if grouped else f"`{path.name}`"
     rows = list(table(lines, f"{path.parent.name}." if grouped else ""))
-    parts = [f"## {title}", description(lines), "\n".join(rows) if len(rows) > 2 else ""]
+    groups = "" if grouped else taken(lines)
+    parts = [f"## {title}", description(lines), groups, "\n".join(rows) if len(rows) > 2 else ""]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,25 @@ def test_a_module_imports_only_what_its_package_may(module: str) -> None:
         forbidden.discard("numba")
     assert not forbidden & imported_at_once(tree)
     assert not (forbidden - LAZILY.get(module, set())) & set(imported(tree))
+
+
+def required(requirements: list[str]) -> set[str]:
+    """Return the names of distributions, as packages of them are listed by."""
+    return {re.split(r"[<>=!\[ ]", one)[0].lower() for one in requirements}
+
+
+def test_what_is_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    at_once = required(project["dependencies"])
+    # Of each other: distributed needs dask, Hydra omegaconf.
+    lazily = at_once | required(extras["sweep"] + extras["dask"]) | {"dask", "omegaconf"}
+    distributions = packages_distributions()
+    for module in MODULES:
+        tree = ast.parse((ROOT / module).read_text())
+        for names, declared in ((imported_at_once(tree), at_once), (imported(tree), lazily)):
+            for name in set(names) - sys.stdlib_module_names - {"kinetic", "closures"}:
+                assert {one.lower() for one in distributions[name]} & declared, (module, name)
 
 
 def loaded(code: str) -> set[str]:
