@@ -56,8 +56,9 @@ reproduce: $(STAMP)
 models: $(STAMP)
 	$(BIN)/kinetic dataset dataset.trajectories=400 "dataset.families=[wave,mix]" \
 		hydra.run.dir=outputs/models/data
-	for K in 6 9 12 16; do $(BIN)/closures train closure.moments=$$K \
-		train.data=outputs/models/data/dataset.zarr hydra.run.dir=outputs/models/k$$K || exit; done
+	for MODEL in "6 few" "9 default" "12 default" "16 default"; do set -- $$MODEL; \
+		$(BIN)/closures train closure.moments=$$1 train=$$2 \
+		train.data=outputs/models/data/dataset.zarr hydra.run.dir=outputs/models/k$$1 || exit; done
 	for GAS in "2 bgk 8 9.2 16 9 16" "2 boltzmann 9.2 9.2 12 9 16" "3 bgk 8 8 12 9"; do set -- $$GAS; \
 		DIR=outputs/models/d$$1-$$2; \
 		DATA="$(BIN)/kinetic dataset velocity.dim=$$1 collision=$$2 dataset.families=[wave,mix]"; \

@@ -50,12 +50,9 @@ WINDOWS = 400
 SHORTEST, LONGEST = 0.4, 1.0
 """Windows at the first and the last step, as fractions of the time of a trajectory."""
 
-RAREFIED, FAVOUR = 1.0, 4.0
-"""Trajectories with a larger eps somewhere are drawn so many times as often: their errors are the
+RAREFIED = 1.0
+"""Trajectories with a larger eps somewhere are drawn `favour` times as often: their errors are the
 largest, and no collisions help the closure."""
-
-MOMENT_RATE = 0.1
-"""Learning rate of w in `rollout`, as a fraction of that of the dissipation."""
 
 HELD_OUT = {1: 40, 2: 4, 3: 4}
 """Most validation trajectories that the solver is run on, by velocity dimension."""
@@ -79,6 +76,8 @@ class TrainOptions(Options):
     updates: Annotated[int, integer(1, 1_000_000)] = 8
     trajectories: Annotated[int, integer(1, 10_000)] = 6
     update_rate: Annotated[float, positive(1e-8, 10.0)] = 0.06
+    moment_rate: Annotated[float, positive(1e-8, 10.0)] = 0.1
+    favour: Annotated[float, positive(1.0, 1000.0)] = 4.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -257,7 +256,7 @@ class Rollout:
         rate = self.options.update_rate
         if learned.collides:
             return [(learned.dissipation, rate)]
-        moments = (learned.encoder, MOMENT_RATE * rate)
+        moments = (learned.encoder, self.options.moment_rate * rate)
         others = [one for one in (learned.dissipation, learned.friction) if one is not None]
         return [moments, *((one, rate) for one in others)]
 
@@ -277,7 +276,7 @@ class Rollout:
         """Trajectories and length of the windows of a step."""
         rng = np.random.default_rng([self.options.seed, self.options.steps + step])
         rarefied = (self.windows.knudsen > RAREFIED).any(1).numpy()
-        odds = np.where(rarefied, FAVOUR, 1.0)
+        odds = np.where(rarefied, self.options.favour, 1.0)
         count = min(self.options.trajectories, len(odds))
         rows = torch.as_tensor(rng.choice(len(odds), count, replace=False, p=odds / odds.sum()))
         share = SHORTEST + (LONGEST - SHORTEST) * step / self.steps
