@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from closures.outcomes import REFERENCE, Comparison, Summary, overall
 from closures.report.style import DASHES, REFERENCE_GREY, Drawing, Look, blank, legend, plain
@@ -63,6 +63,10 @@ def hierarchy_figure(comparison: Comparison, looks: Mapping[str, Look]) -> Drawi
         column[1].set_xlabel("time of a case, ms")
     axes[0, 0].set_yscale("log")
     axes[1, 0].set_xscale("log")
+    # Powers of ten alone would be one or two; where they are few, matplotlib labels all between.
+    axes[1, 0].xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    axes[1, 0].xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes[1, 0].xaxis.set_minor_formatter(NullFormatter())
     axes[0, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis in axes[:, 0]:
         axis.set_ylabel("mean relative error")
