@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.alternatives import (
@@ -26,6 +28,7 @@ from closures.finite_volume import FiniteVolume, Scheme, State
 from closures.learned import BASIS, Learned
 from closures.library import LearnedClosure, parse
 from closures.objective import DUAL, POWER, Objective
+from closures.runtime import Tables
 from closures.samples import Samples, basis_averages
 from closures.solution import initial_moments
 from closures.solvers import solver_of
@@ -161,14 +164,30 @@ def learned(name: str) -> LearnedClosure:
 def compiled_dual(closure: LearnedClosure, m: Array) -> Call:
     """The compiled dual solver from equilibrium, for moments m (cells, K)."""
     table, cells = tables(closure, 8), len(m)
-    theta, status = np.zeros((cells, len(table.order))), np.zeros(cells, np.int64)
-    density = np.empty((cells, 2, table.weights.size))
+    theta, space = np.zeros((cells, len(table.order))), dual_space(table, cells)
 
     def decode() -> None:
         theta[:] = 0.0
-        runtime.decode(m, theta, np.zeros(cells), table, density, status, 0, cells)
+        space.held[:] = False
+        runtime.decode(m, theta, np.zeros(cells), table, *space, 0, cells)
 
     return Call(decode)
+
+
+class DualSpace(NamedTuple):
+    """What the compiled dual solver writes beside theta; see `closures.runtime.Stages`."""
+
+    density: Array
+    factors: Array
+    held: NDArray[np.bool_]
+    status: NDArray[np.int64]
+
+
+def dual_space(table: Tables, cells: int) -> DualSpace:
+    """Return space for the dual problems of so many cells."""
+    P, h = len(table.order), table.weights.size
+    density, factors = np.empty((cells, 2, h)), np.empty((cells, P, P))
+    return DualSpace(density, factors, np.zeros(cells, np.bool_), np.zeros(cells, np.int64))
 
 
 def newton_step_of_dual(moments: float) -> Call:
@@ -243,9 +262,8 @@ def volume_step(name: str, cells: int) -> Case:
     slow, begin = volume(name, cells)
     assert isinstance(fast, CompiledVolume)
     table, m = fast._tables, state.m.numpy().copy()
-    theta, status = state.theta.numpy().copy(), np.zeros(cells, np.int64)
-    density = np.empty((cells, 2, table.weights.size))
-    solves = partial(runtime.decode, m, theta, np.zeros(cells), table, density, status, 0, cells)
+    theta, space = state.theta.numpy().copy(), dual_space(table, cells)
+    solves = partial(runtime.decode, m, theta, np.zeros(cells), table, *space, 0, cells)
     stages = np.count_nonzero(fast._method.diagonal)
     return Case(
         step_call(fast, state),

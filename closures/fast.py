@@ -244,6 +244,8 @@ class CompiledVolume(FiniteVolume):
             pieces=np.empty((M, J, 4)),
             frame=np.empty((M, 3)),
             status=np.zeros(M, np.int64),
+            factors=np.empty((M, P, P)),
+            held=np.zeros(M, np.bool_),
         )
 
     def _imex_step(self, state: State, dt: Tensor) -> State:
@@ -263,6 +265,8 @@ class CompiledVolume(FiniteVolume):
         M, F = self.batch * self.cells, self.batch * (self.cells + 1)
         faces, transported = runtime.FACES[self.scheme.limiter], self.scheme.tableau.transported
         runtime.frames(stages.U[0], stages.frame, 0, M)
+        # From step to step they are not held: a solution could not be gone on with to the bit.
+        stages.held[:] = False
         _share(runtime.particles, M, stages.theta[0], table, stages.density[0])
         for i, weight in enumerate(method.diagonal):
             if i > 0:
@@ -301,6 +305,7 @@ class CompiledVolume(FiniteVolume):
         if gas.dissipates and (rows := self._strained_cells(i)).any():
             alone, _ = self._collisions(given, False, *step)
             stages.m[rows], before[rows], stages.theta[i, rows] = given[rows], alone[rows], 0.0
+            stages.held[rows] = False
             self._find(i, rows)
         self._check(i, U)
         rises = (stages.theta[i, :, INVARIANTS:] * (before - stages.m)).sum(axis=1) < 0.0
@@ -345,12 +350,13 @@ class CompiledVolume(FiniteVolume):
     def _find(self, i: int, rows: NDArray[np.bool_] | None = None) -> None:
         """Look for theta of stage i, of all cells or of those of `rows`; note how it went."""
         stages = self._stages
-        arguments = stages.m, stages.theta[i], stages.strength, self._tables, stages.density[i]
+        given = stages.m, stages.theta[i], stages.strength, self._tables, stages.density[i]
+        arguments = *given, stages.factors, stages.held, stages.status
         if rows is None:
-            _share(runtime.decode, len(stages.m), *arguments, stages.status)
+            _share(runtime.decode, len(stages.m), *arguments)
             return
         for row in np.flatnonzero(rows).tolist():
-            runtime.decode(*arguments, stages.status, row, row + 1)
+            runtime.decode(*arguments, row, row + 1)
 
     def _check(self, i: int, U: Tensor) -> None:
         """Count the cells that needed the damped method; refuse those that have no theta."""
@@ -368,7 +374,7 @@ class CompiledVolume(FiniteVolume):
         stages.m[:] = m.numpy()
         stages.theta[0] = self._begin(m) if start is None else start.numpy()
         physical(Frame.of(U))
-        stages.strength[:] = 0.0
+        stages.strength[:], stages.held[:] = 0.0, False
         self._decode(0, U)
         return State(U, m, torch.from_numpy(stages.theta[0].copy()))
 

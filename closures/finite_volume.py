@@ -80,11 +80,12 @@ class Scheme:
 
         In one dimension steps leave an error in time, of smooth flows near equilibrium, below what
         so many moments leave where the gas is rarefied: with 14 and more they are short enough for
-        all particles. In more dimensions they are longer: with few moments, those faster than 3.3 sqrt T are slowed, where a factor of 1 would slow
-        those beyond 2.3 sqrt T and double the error; with more, those beyond 3.9 sqrt T. What the
-        rule leaves of a flux becomes an error of theta the larger, the more moments there are: in
-        one dimension 32 nodes are as good as 48 with nine of them, and with sixteen double the
-        error of smooth gases; in more, 12 are as good as 20 with nine, and with sixteen treble it.
+        all particles. In more dimensions they are longer: with few moments, those faster than 3.3
+        sqrt T are slowed, where a factor of 1 would slow those beyond 2.3 sqrt T and double the
+        error; with more, those beyond 3.9 sqrt T. What the rule leaves of a flux becomes an error
+        of theta the larger, the more moments there are: in one dimension 32 nodes are as good as 48
+        with nine of them, and with sixteen double the error of smooth gases; in more, 12 are as
+        good as 20 with nine, and with sixteen treble it.
         """
         names = config.time, config.limiter, config.cfl
         if dimension == 1:

@@ -11,7 +11,7 @@ arithmetic costs. What makes it fast beside that:
   dual and its derivatives need the nodes c >= 0 only: sums f(c) + f(-c) with products of
   functions of one parity, differences f(c) - f(-c) with products of an even and an odd one.
 - Newton's method starts near its solution: its first steps are taken whole, and keep one Hessian
-  as long as that does.
+  as long as that does, also from stage to stage of a step.
 
 Kernels with `first` and `last` do the cells or faces between, so that threads can share them; they
 return or note what went wrong, and `closures.fast` raises it. Indices are unsigned where a loop is
@@ -143,7 +143,8 @@ class Stages(NamedTuple):
     U (s, M, 3), theta (s, M, P), density: at +c and -c (s, M, 2, h), edge: largest speeds
     (s, F, 2), rate (s, F, 2, q), flux (s, F, 3), owner: first stage with the same U (s,),
     m (M, K), strength: of friction (M,), pieces: a_jp (M, J, 4), frame: u, sqrt T, 1/sqrt T (M, 3),
-    status: how the search for theta ended (M,).
+    status: how the search for theta ended (M,), factors: of the last Hessian of a step (M, P, P),
+    held: whether there is one (M,).
     """
 
     U: Array
@@ -158,6 +159,8 @@ class Stages(NamedTuple):
     pieces: Array
     frame: Array
     status: NDArray[np.int64]
+    factors: Array
+    held: NDArray[np.bool_]
 
 
 @intrinsic
@@ -353,22 +356,32 @@ def _evaluate(theta, strength, tables, plus, minus, force):  # type: ignore[no-u
 
 
 @_part
-def _whole_steps(mu, theta, strength, tables, plus, minus, vectors, work):  # type: ignore[no-untyped-def]
+def _whole_steps(mu, theta, strength, tables, plus, minus, vectors, work, held):  # type: ignore[no-untyped-def]
     """Newton's method from `theta`, undamped; return whether it converged.
 
-    The Hessian is kept as long as that reduces the residual well (the chord method).
+    The Hessian is kept as long as that reduces the residual well (the chord method), the first one
+    if it is `held`: its factors are given. A step by these that fails is taken back.
     """
     residual, step, force = vectors
-    before = np.inf
+    before, keeps, own = np.inf, held, not held
     for _ in range(WHOLE_STEPS):
         _evaluate(theta, strength, tables, plus, minus, force)
         size = _gradient(mu, theta, tables.phi, tables.even, force, plus, minus, residual)
         if size <= tables.tolerance:
             return True
         if not size <= GROWTH * before:
-            return False
-        if not size <= WELL * before or before == np.inf:
+            if own:
+                return False
+            for k in range(theta.size):
+                theta[k] -= step[k]
+            _evaluate(theta, strength, tables, plus, minus, force)
+            size = _gradient(mu, theta, tables.phi, tables.even, force, plus, minus, residual)
+            keeps = False
+        elif before < np.inf:
+            keeps = size <= WELL * before
+        if not keeps:
             _factorise(tables, strength, plus, minus, work)
+            own = True
         before = size
         _newton_step(work[0], residual, step)
         for k in range(theta.size):
@@ -412,29 +425,31 @@ def _damped_steps(mu, theta, strength, tables, plus, minus, vectors, work):  # t
 
 
 @_compiled
-def decode(m, theta, strength, tables, density, status, first, last):  # type: ignore[no-untyped-def]
+def decode(m, theta, strength, tables, density, factors, held, status, first, last):  # type: ignore[no-untyped-def]
     """Replace theta (M, P) of cells by that of moments m (M, K); write the densities at the nodes.
 
     strength: of the friction that is taken with it (M,), see `MomentClosure.settle`.
+    factors, held: of a Hessian nearby, (M, P, P), where there is one (M,); both are written.
     status: FINE where whole steps converged, DAMPED where the damped method did, or UNDECODED.
     """
     P = theta.shape[1]
     mu, found, vectors = np.empty(P), np.empty(P), (np.empty(P), np.empty(P), np.empty(P))
     size = max(tables.same.shape[1], tables.cross.shape[1])
-    work = (np.empty((P, P)), np.empty(size), np.empty(tables.weights.size))
+    values, sums = np.empty(size), np.empty(tables.weights.size)
     for cell in range(first, last):
-        plus, minus = density[cell, 0], density[cell, 1]
+        plus, minus, work = density[cell, 0], density[cell, 1], (factors[cell], values, sums)
         for k in range(P):
             place = tables.order[k]
             found[k] = theta[cell, place]
             mu[k] = m[cell, place - 3] if place >= 3 else max(1.0 - place, 0.0)
         status[cell] = FINE
         s = strength[cell]
-        if not _whole_steps(mu, found, s, tables, plus, minus, vectors, work):
+        if not _whole_steps(mu, found, s, tables, plus, minus, vectors, work, held[cell]):
             for k in range(P):
                 found[k] = theta[cell, tables.order[k]]
             good = _damped_steps(mu, found, s, tables, plus, minus, vectors, work)
             status[cell] = DAMPED if good else UNDECODED
+        held[cell] = True
         for k in range(P):
             theta[cell, tables.order[k]] = found[k]
 
