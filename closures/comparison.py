@@ -24,7 +24,7 @@ from rich.progress import Progress
 from closures.blocks import Blocks, identify
 from closures.closure import Closure
 from closures.gas import Gas, check_gas, frequency
-from closures.library import ClosureConfig, parse
+from closures.library import SHIPPED, ClosureConfig, parse
 from closures.metrics import errors
 from closures.outcomes import REFERENCE, Case, Comparison, Outcome, percent, summarise
 from closures.report.page import write_report
@@ -32,7 +32,7 @@ from closures.solution import run_batch
 from closures.structure import structure
 from kinetic.config import FAMILIES, OutputConfig, Physics, ProblemConfig, SolveConfig, seed
 from kinetic.errors import InvalidInput, NonPhysicalState
-from kinetic.options import Options, choice, integer, several, text
+from kinetic.options import Options, choice, integer, optional, several, text
 from kinetic.problems import InitialState, problem
 from kinetic.reference import run, warm_up
 from kinetic.solver import Scheme
@@ -44,22 +44,13 @@ Result = xr.Dataset | Exception
 class CompareOptions(Options):
     """Which closures are compared, on which cases.
 
-    A closure is a name, a name and a number of moments (``hermite-3``), or a model's directory.
-    Case i of a family has the seed ``seed + i``.
+    A closure is a name, a name and a number of moments (``hermite-3``), or a model's directory;
+    None: the standard ones of the gas. Case i of a family has the seed ``seed + i``.
     """
 
     PREFIX: ClassVar[str] = "compare"
 
-    closures: Annotated[tuple[str, ...], several(text)] = (
-        "euler",
-        "navier_stokes",
-        "hermite-3",
-        "hermite-6",
-        "entropy-6-fast",
-        "entropy-9-fast",
-        "entropy-12-fast",
-        "entropy-16-fast",
-    )
+    closures: Annotated[tuple[str, ...] | None, optional(several(text))] = None
     families: Annotated[tuple[str, ...], several(choice(FAMILIES))] = ("wave", "mix", "transition")
     cases: Annotated[int, integer(1, 1_000_000)] = 50
     seed: Annotated[int, seed] = 900_000
@@ -67,8 +58,15 @@ class CompareOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         seed("compare.seed", self.seed + self.cases - 1)
-        if REFERENCE in self.closures:
+        if REFERENCE in (self.closures or ()):
             raise InvalidInput("compare.closures", REFERENCE, "the reference is always included")
+
+
+def standard_closures(gas: Gas) -> tuple[str, ...]:
+    """Name what is compared if nothing is named: the classical closures and those shipped."""
+    grad = ("hermite-3", "hermite-6") if gas.dimension == 1 else ("hermite-9",)
+    shipped = (f"entropy-{moments}-fast" for moments in SHIPPED.get(gas.trained, ()))
+    return ("euler", "navier_stokes", *grad, *shipped)
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,16 @@ class CompareConfig(Physics):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_gas(Gas.of(self))
+        gas = Gas.of(self)
+        check_gas(gas)
+        if self.compare.closures is None:
+            completed = replace(self.compare, closures=standard_closures(gas))
+            object.__setattr__(self, "compare", completed)
+
+    @property
+    def closures(self) -> tuple[str, ...]:
+        """What is compared."""
+        return self.compare.closures or ()
 
     def draw(self) -> list[Case]:
         """Draw the cases, family by family."""
@@ -123,8 +130,7 @@ def compare(
     if not isinstance(config, CompareConfig):
         config = CompareConfig.from_mapping(config)
     closures = {
-        spec: parse(spec, config.closure.moments, Gas.of(config))
-        for spec in config.compare.closures
+        spec: parse(spec, config.closure.moments, Gas.of(config)) for spec in config.closures
     }
     warm_up(Scheme(config.scheme.time, config.scheme.limiter, config.scheme.cfl))
     blocks = Blocks(Path(folder), identify(config.to_mapping(), closures))

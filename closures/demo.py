@@ -46,9 +46,9 @@ class Plan:
         learning = config["train"] | {"data": data}
         trained = {"name": "model", "moments": None, "path": str(folder / "model")}
         comparison = CompareConfig.from_mapping(_part(config, ["closure", "compare"]))
-        for spec in comparison.compare.closures:
-            parse(spec, comparison.closure.moments)
-        compared = [*comparison.compare.closures, trained["path"]]
+        for spec in comparison.closures:
+            parse(spec, comparison.closure.moments, Gas.of(comparison))
+        compared = [*comparison.closures, trained["path"]]
         with_trained = {"compare": comparison.to_mapping()["compare"] | {"closures": compared}}
         return cls(
             dataset,

@@ -298,7 +298,10 @@ def parse(spec: str, moments: int | None = None, gas: Gas = BGK_GAS) -> Closure:
         return load(spec, moments, gas=gas)
     matched = re.fullmatch(r"([a-z_]+)-([0-9]{1,4})(-fast)?", spec)
     if matched and matched[1] in (("entropy",) if matched[3] else CARRYING):
-        return load(matched[1], int(matched[2]), fast=bool(matched[3]), gas=gas)
+        try:
+            return load(matched[1], int(matched[2]), fast=bool(matched[3]), gas=gas)
+        except InvalidInput as error:
+            raise InvalidInput("compare.closures", spec, error.allowed) from error
     if "/" in spec or _is_directory(spec):
         return colliding(_learned(Path(spec), None, gas), gas)
     if plugin := plugins.split(spec):

@@ -116,6 +116,8 @@ class CollisionConfig(Options):
             if self.name not in owners and value != defaults[name]:
                 allowed = f"only for collision={' or '.join(owners)}, not for {self.name}"
                 raise InvalidInput(self.key(name), value, allowed)
+        if self.frequency != "power" and self.omega != defaults["omega"]:
+            raise InvalidInput(self.key("omega"), self.omega, "only for collision.frequency=power")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from fake_closures import (
 from closures import comparison
 from closures.blocks import identify
 from closures.comparison import CompareConfig, compare, judge, showcases
+from closures.gas import Gas
+from closures.library import SHIPPED, parse
 from closures.metrics import FIELDS, errors, mean_error, relative_l2
 from closures.outcomes import REFERENCE, Case, Comparison, Outcome, by_decade
 from closures.structure import PROPERTIES
@@ -362,6 +364,7 @@ def test_solvers_and_reference_agree_where_they_must(
         "cells": 32,
         "knudsen": 1e-8,
         "time": {"end": 0.01, "snapshots": 2},
+        "scheme": {"cfl": 0.2},
         "compare": {"closures": ["euler"], "families": ["wave"], "cases": 1},
     }
     compare(config, tmp_path, progress=False)
@@ -411,6 +414,7 @@ def test_one_case_of_each_decade_is_drawn_and_one_with_varying_knudsen_number() 
         ({"closures": []}, "compare.closures"),
         ({"closures": ["euler", "euler"]}, "compare.closures"),
         ({"closures": ["kinetic"]}, "compare.closures"),
+        ({"closures": ["hermite-99"]}, "compare.closures"),
         ({"closures": ["missing/model"]}, "closure"),
         ({"families": ["sod"]}, "compare.families"),
         ({"cases": 0}, "compare.cases"),
@@ -425,6 +429,16 @@ def test_what_is_not_allowed_is_refused_before_anything_runs(
         compare({"compare": options}, tmp_path / "results", progress=False)
     assert refusal.value.key == key
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("gas", [*SHIPPED, Gas(3, "shakhov")], ids=str)
+def test_a_gas_has_closures_that_are_compared_if_none_are_named(gas: Gas) -> None:
+    physics = {"velocity": {"dim": gas.dimension}, "collision": gas.collision}
+    config = CompareConfig.from_mapping(physics)
+    made = [parse(spec, None, gas) for spec in config.closures]
+    assert {closure.dimension for closure in made} == {gas.dimension}
+    learned = {closure.moments for closure in made if closure.name == "entropy"}
+    assert learned == set(SHIPPED[gas.trained])
 
 
 def test_the_configuration_survives_a_round_trip() -> None:

@@ -63,6 +63,7 @@ def test_instances_are_frozen() -> None:
     ("mapping", "key", "hint"),
     [
         ({"problem": "wavy"}, "problem.name", "did you mean 'wave'"),
+        ({"collision": {"omega": 0.5}}, "collision.omega", "only for collision.frequency=power"),
         ({"problem": {"sed": 1}}, "problem.sed", "did you mean 'seed'"),
         ({"problem": None}, "problem", "must be a group"),
         ({"problem": {"seed": -1}}, "problem.seed", "from 0"),

@@ -88,6 +88,7 @@ def test_the_report_shows_how_it_was_trained(folder: Path) -> None:
     ("key", "override"),
     [
         ("compare.closures", "compare.closures=[entropi-6]"),
+        ("compare.closures", "velocity.dim=2"),
         ("compare.cases", "compare.cases=0"),
         ("train.steps", "train.steps=0"),
         ("closure", "closure=hermite"),

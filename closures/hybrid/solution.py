@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -11,6 +11,7 @@ import xarray as xr
 
 from closures.closure import Closure
 from closures.gas import frequency
+from closures.hybrid.indicator import Mask
 from closures.hybrid.projection import LearnedKind, tables_of
 from closures.hybrid.runtime import Array
 from closures.hybrid.solver import HybridSolver, HybridStepper, Snapshot
@@ -18,6 +19,7 @@ from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.moments import heat_flux, moments_of
 from kinetic.output import to_dataset, velocity_coordinates
 from kinetic.reference import cores, discretise, initial_state, warm_up
+from kinetic.velocity import VelocityGrid
 
 if TYPE_CHECKING:
     from closures.solution import ClosureSolveConfig
@@ -58,12 +60,12 @@ def _record(
     hybrid: HybridSolver, f0: Array, times: Array, config: ClosureSolveConfig, progress: bool
 ) -> xr.Dataset:
     """Advance f0 and label the snapshots; a failure carries those before it."""
-    kept: list[Snapshot] = []
+    kept: list[_Kept] = []
     stepper: HybridStepper | None = None
     begin = time.perf_counter()
     try:
         for snapshot, stepper in hybrid.evolve(f0, times, progress):  # noqa: B007 - the last one
-            kept.append(snapshot)
+            kept.append(_Kept.of(snapshot, hybrid.solver.grid, config.output.distribution))
     except NonPhysicalState as error:
         if kept:
             error.solution = _label(hybrid, kept, stepper, config, time.perf_counter() - begin)
@@ -71,9 +73,28 @@ def _record(
     return _label(hybrid, kept, stepper, config, time.perf_counter() - begin)
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """What a solution holds of a snapshot: f, which is large, only where it is asked for."""
+
+    time: float
+    U: Array
+    heat_flux: Array
+    kinetic: Mask
+    moments: Array
+    f: Array | None
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, grid: VelocityGrid, distribution: bool) -> _Kept:
+        """Take the moments of a snapshot."""
+        f = snapshot.f
+        fields = moments_of(f, grid), heat_flux(f, grid), snapshot.kinetic, snapshot.moments
+        return cls(snapshot.time, *fields, f if distribution else None)
+
+
 def _label(
     hybrid: HybridSolver,
-    kept: list[Snapshot],
+    kept: list[_Kept],
     stepper: HybridStepper | None,
     config: ClosureSolveConfig,
     seconds: float,
@@ -81,28 +102,28 @@ def _label(
     """The snapshots as `kinetic.output` lays them out."""
     assert stepper is not None
     grid, space = hybrid.solver.grid, hybrid.solver.space
-    f = np.stack([snapshot.f for snapshot in kept])
-    U = moments_of(f, grid)
+    U = np.stack([one.U for one in kept])
     coordinates: dict[str, Any] = {
-        "time": [snapshot.time for snapshot in kept],
+        "time": [one.time for one in kept],
         "x": space.centers,
         "k": np.arange(hybrid.closure.moments),
     }
     optional: dict[str, Any] = {}
     if config.output.distribution:
         coordinates |= velocity_coordinates(grid)
+        f = np.stack([one.f for one in kept if one.f is not None])
         optional["distribution"] = f.reshape(len(kept), space.cells, *grid.shape)
     solution = to_dataset(
         coordinates,
         U,
-        heat_flux(f, grid),
+        np.stack([one.heat_flux for one in kept]),
         hybrid.solver.knudsen,
         configuration=config.to_mapping(),
         solver_seconds=seconds,
         dim=grid.dim,
-        moments=U[..., :1] * np.stack([snapshot.moments for snapshot in kept]),
+        moments=U[..., :1] * np.stack([one.moments for one in kept]),
         momentum=U[..., 1],
-        kinetic=np.stack([snapshot.kinetic for snapshot in kept]).astype(np.int8),
+        kinetic=np.stack([one.kinetic for one in kept]).astype(np.int8),
         **optional,
     )
     cells, kinetic = (int(count) for count in stepper.cell_steps)
