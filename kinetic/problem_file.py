@@ -31,6 +31,10 @@ MOST_BYTES = 1 << 28
 X_TOLERANCE = 1e-3
 #: Greatest difference of f(v1, v2) and f(v1, -v2), as a fraction of the largest f.
 SYMMETRY = 1e-10
+#: Of the largest f of a cell: a spline of log f overshoots where f falls to zero between two nodes,
+#: as at the edge of a closure's f_hat, and below this there is only round-off of operators that do
+#: not keep f positive.
+FLOOR = 1e-9
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class SampledState:
     """A distribution known on a velocity grid as `f`, shape (cells, *grid.shape); see `State`.
 
     `v` holds the nodes along an axis. At its own nodes f is returned as it is, to the bit;
-    elsewhere log f is interpolated by a cubic spline, and beyond the outermost nodes f = 0.
+    elsewhere log f, f no less than `FLOOR` of its largest, is interpolated by a cubic spline, and
+    beyond the outermost nodes f = 0.
     """
 
     x: Array
@@ -81,7 +86,8 @@ class SampledState:
         if not across and np.array_equal(v, self.v):
             return self.f
         nodes = [np.broadcast_to(w, (len(self.x), np.shape(v)[-1])) for w in (v, *across)]
-        log_f = np.log(np.maximum(self.f, np.finfo(np.float64).tiny))
+        floor = FLOOR * self.f.max(axis=tuple(range(1, self.f.ndim)), keepdims=True)
+        log_f = np.log(np.maximum(self.f, floor))
         rows = zip(log_f, *nodes, strict=True)
         return np.stack([self._interpolated(*row) for row in rows])
 

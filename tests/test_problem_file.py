@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kinetic.errors import InvalidInput
 from kinetic.output import read_solution, write_solution
 from kinetic.problem_file import SampledState, read_csv, read_problem
-from kinetic.problems import InitialState, problem
+from kinetic.problems import InitialState, cell_centers, problem
 from kinetic.reference import solve
 from kinetic.velocity import VelocityGrid
 
@@ -227,3 +227,17 @@ def test_sampled_state_interpolates_off_its_nodes() -> None:
     # Cubic splines at spacing 0.2: the error of log f is of the order 0.2^4.
     np.testing.assert_allclose(sampled.distribution(v), state.distribution(v), rtol=2e-3)
     assert np.all(sampled.distribution(np.array([-13.0, 13.0])) == 0.0)
+
+
+@pytest.mark.parametrize("beyond", [0.0, -1e-7])
+@pytest.mark.parametrize("dim", [1, 2])
+def test_a_distribution_that_ends_between_nodes_is_not_overshot(dim: int, beyond: float) -> None:
+    grid, one = VelocityGrid(41, 8.0, dim), np.ones(4)
+    state = InitialState(cell_centers(4), one, ((one, 0.1 * one, one),))
+    whole = state.on_grid(grid).reshape(4, *grid.shape)
+    ended = np.where(whole > 1e-6, whole, beyond)
+    sampled = SampledState(state.x, one, grid.nodes, ended, "periodic", 0.0, dim)
+    v = np.linspace(-7.9, 7.9, 200)
+    across = [np.linspace(-7.9, 7.9, 200)[::-1]] * (dim - 1)
+    error = sampled.distribution(v, *across) - state.distribution(v, *across)
+    assert np.abs(error).max() < 1e-4
