@@ -254,6 +254,7 @@ def test_files_that_cannot_be_continued_are_refused(tmp_path):
         "nan": made.assign(moments=made.moments * np.nan),
         "hot": made.assign(momentum=made.momentum + 100.0),
         "cut": made.drop_vars("momentum"),
+        "mirrored": made.assign_coords(x=made.x.values[::-1]),
         "none": made.drop_vars(["moments", "momentum"]).assign_attrs({ATTRIBUTE: "[]"}),
     }
     for name, solution in spoiled.items():

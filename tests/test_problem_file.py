@@ -207,6 +207,50 @@ def test_restart_checks_the_distribution(tmp_path: Path, value: float) -> None:
         restart(path, 0.02, 2)
 
 
+def nonuniform(v: np.ndarray) -> np.ndarray:
+    return np.sign(v) * np.abs(v) ** 1.2 / v[-1] ** 0.2
+
+
+WRONG_COORDINATES = {
+    "reversed v": ("v", lambda v: v[::-1]),
+    "nonuniform v": ("v", nonuniform),
+    "shifted v": ("v", lambda v: v + v[-1]),
+    "negative v": ("v", lambda v: v - 20.0),
+    "reversed x": ("x", lambda x: x[::-1]),
+    "longer x": ("x", lambda x: 10.0 * x),
+}
+
+
+@pytest.mark.parametrize("defect", WRONG_COORDINATES)
+def test_restart_checks_the_coordinates(tmp_path: Path, defect: str) -> None:
+    name, change = WRONG_COORDINATES[defect]
+    half = solve(**RUN, time={"end": 0.001, "snapshots": 2})
+    half = half.assign_coords({name: change(half[name].values)})
+    path = str(write_solution(half, tmp_path / "half.zarr"))
+    with pytest.raises(InvalidInput, match=f"its .*{name}.* must be") as caught:
+        read_problem(path)
+    assert caught.value.key == "problem.path"
+
+
+@pytest.mark.parametrize("part", [{"v": slice(0, 4)}, {"v": slice(0, 0)}, {"x": slice(0, 3)}])
+def test_restart_refuses_a_part_of_a_grid(tmp_path: Path, part: dict[str, slice]) -> None:
+    half = solve(**RUN, time={"end": 0.001, "snapshots": 2}).isel(part)
+    path = str(write_solution(half, tmp_path / "half.zarr"))
+    with pytest.raises(InvalidInput) as caught:
+        read_problem(path)
+    assert caught.value.key == "problem.path"
+
+
+def test_restart_checks_the_velocities_across(tmp_path: Path) -> None:
+    gas = {"velocity": {"dim": 2, "points": 18, "extent": 7.0}, "problem": {"name": "sod"}}
+    half = solve(**RUN | gas | {"cells": 6}, time={"end": 0.001, "snapshots": 2})
+    half = half.assign_coords(v2=2.0 * half.v2.values)
+    path = str(write_solution(half, tmp_path / "half.zarr"))
+    with pytest.raises(InvalidInput, match="its v2 must be") as caught:
+        read_problem(path)
+    assert caught.value.key == "problem.path"
+
+
 def test_restart_from_a_truncated_distribution(tmp_path: Path) -> None:
     path = write_solution(solve(**RUN, time={"end": 0.01, "snapshots": 2}), tmp_path / "half.zarr")
     chunk = path / "distribution/c/1/0/0"
