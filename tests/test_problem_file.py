@@ -241,6 +241,16 @@ def test_restart_refuses_a_part_of_a_grid(tmp_path: Path, part: dict[str, slice]
     assert caught.value.key == "problem.path"
 
 
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_restart_compares_the_distribution_with_the_density(tmp_path: Path, factor: float) -> None:
+    half = solve(**RUN, time={"end": 0.001, "snapshots": 2})
+    half["density"].values[-1, 3] *= factor
+    path = str(write_solution(half, tmp_path / "half.zarr"))
+    with pytest.raises(InvalidInput, match="another mass") as caught:
+        read_problem(path)
+    assert caught.value.key == "problem.path"
+
+
 def test_restart_checks_the_velocities_across(tmp_path: Path) -> None:
     gas = {"velocity": {"dim": 2, "points": 18, "extent": 7.0}, "problem": {"name": "sod"}}
     half = solve(**RUN | gas | {"cells": 6}, time={"end": 0.001, "snapshots": 2})
