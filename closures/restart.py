@@ -16,7 +16,7 @@ from closures.closure import Closure, Frame
 from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.files import parse_json
 from kinetic.output import configuration_of, loaded, read_solution
-from kinetic.problem_file import read_problem
+from kinetic.problem_file import check_centers, read_problem
 from kinetic.problems import State
 
 Array = NDArray[np.float64]
@@ -121,6 +121,7 @@ def _last_moments(solution: xr.Dataset, path: str, knudsen: float | None) -> Mom
     last = loaded(last, path, KEY)
     if "momentum" not in last:
         raise InvalidInput(KEY, path, "it lacks momentum, which a closure goes on from")
+    check_centers(path, last["x"].values)
     U = np.stack([last[name].values for name in ("density", "momentum", "energy")], axis=-1)
     W = last["moments"].values if "moments" in last else np.zeros((cells, 0))
     if not np.isfinite(W).all():

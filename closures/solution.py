@@ -23,6 +23,7 @@ from closures.restart import MomentState, read_state, sign
 from kinetic.collisions import BGK
 from kinetic.config import SchemeConfig, SolveConfig, check_cells
 from kinetic.errors import InvalidInput, NonPhysicalState
+from kinetic.moments import primitive
 from kinetic.problem_file import SampledState
 from kinetic.problems import Array, InitialState, State, problem
 from kinetic.progress import ProgressBar
@@ -86,7 +87,7 @@ def run(config: ClosureSolveConfig, progress: bool = False) -> xr.Dataset:
         raise InvalidInput("time.end", config.time.end, f"must be after the start, {state.time:g}")
     boundary = config.boundary or state.boundary
     config = replace(config, cells=len(state.x), boundary=boundary)
-    grid = _grid(config, closure)
+    grid = _grid(config, closure, state)
     (result,) = run_batch(
         closure,
         [state],
@@ -104,15 +105,24 @@ def run(config: ClosureSolveConfig, progress: bool = False) -> xr.Dataset:
     return result
 
 
-def _grid(config: ClosureSolveConfig, closure: Closure) -> VelocityGrid | None:
-    """Where f_hat is stored, if it is."""
+def _grid(
+    config: ClosureSolveConfig, closure: Closure, state: State | MomentState
+) -> VelocityGrid | None:
+    """Where f_hat is stored, if it is.
+
+    Raises:
+        InvalidInput: the closure has no f_hat to store, or the grid cannot hold the gas.
+    """
     if not config.output.distribution:
         return None
     velocity = config.velocity
     if velocity.dim == 2 and not isinstance(closure, ReducedClosure):
         allowed = f"{closure.name} has no f_hat of (v1, v2), only its integrals over v2"
         raise InvalidInput("output.distribution", True, allowed)
-    return VelocityGrid(velocity.points, velocity.extent, velocity.dim)
+    grid = VelocityGrid(velocity.points, velocity.extent, velocity.dim)
+    # A restart takes its gas from f_hat on this grid, so what the grid cuts off is lost.
+    grid.check_resolution(*primitive(state.conserved(velocity.dim), velocity.dim))
+    return grid
 
 
 def _initial_state(config: ClosureSolveConfig, closure: Closure) -> State | MomentState:

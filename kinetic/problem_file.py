@@ -11,11 +11,18 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
 from kinetic.errors import InvalidInput, nearest
 from kinetic.files import read_file
 from kinetic.moments import moments_of, primitive
-from kinetic.output import configuration_of, dimension_of, loaded, read_solution
+from kinetic.output import (
+    configuration_of,
+    dimension_of,
+    loaded,
+    read_solution,
+    velocity_coordinates,
+)
 from kinetic.problems import DEFAULT_KNUDSEN, Array, Component, InitialState, cell_centers
 from kinetic.velocity import VelocityGrid
 
@@ -29,8 +36,17 @@ MIN_CELLS = 4
 MOST_BYTES = 1 << 28
 #: Greatest distance of x from a uniform cell centre, as a fraction of the cell.
 X_TOLERANCE = 1e-3
+#: Greatest distance of the coordinates of a solution from uniform ones, as a share of the largest.
+COORDINATE_TOLERANCE = 1e-10
+#: Greatest difference of int f dv and the density of a solution, as a fraction of it. The f_hat of
+#: splines ends between two nodes, which on the coarsest grid that holds the gas makes up to 0.005.
+MASS_TOLERANCE = 0.05
 #: Greatest difference of f(v1, v2) and f(v1, -v2), as a fraction of the largest f.
 SYMMETRY = 1e-10
+#: Of the largest f of a cell: a spline of log f overshoots where f falls to zero between two nodes,
+#: as at the edge of a closure's f_hat, and below this there is only round-off of operators that do
+#: not keep f positive.
+FLOOR = 1e-9
 
 
 @dataclass(frozen=True)
@@ -38,7 +54,8 @@ class SampledState:
     """A distribution known on a velocity grid as `f`, shape (cells, *grid.shape); see `State`.
 
     `v` holds the nodes along an axis. At its own nodes f is returned as it is, to the bit;
-    elsewhere log f is interpolated by a cubic spline, and beyond the outermost nodes f = 0.
+    elsewhere log f, f no less than `FLOOR` of its largest, is interpolated by a cubic spline, and
+    beyond the outermost nodes f = 0.
     """
 
     x: Array
@@ -81,7 +98,8 @@ class SampledState:
         if not across and np.array_equal(v, self.v):
             return self.f
         nodes = [np.broadcast_to(w, (len(self.x), np.shape(v)[-1])) for w in (v, *across)]
-        log_f = np.log(np.maximum(self.f, np.finfo(np.float64).tiny))
+        floor = FLOOR * self.f.max(axis=tuple(range(1, self.f.ndim)), keepdims=True)
+        log_f = np.log(np.maximum(self.f, floor))
         rows = zip(log_f, *nodes, strict=True)
         return np.stack([self._interpolated(*row) for row in rows])
 
@@ -137,20 +155,23 @@ def read_restart(path: str) -> SampledState:
     """Read the last snapshot of a solution that holds its distribution.
 
     Raises:
-        InvalidInput: it is damaged, holds no distribution, or one that is no distribution.
+        InvalidInput: it is damaged, holds no distribution, or one that is no distribution, its
+            coordinates are not those of uniform grids, or its density is not that of f.
     """
     solution = read_solution(path, KEY)
     if "distribution" not in solution:
         allowed = "holds no distribution to restart from; run again with output.distribution=true"
         raise InvalidInput(KEY, path, allowed)
     last = loaded(solution.isel(time=-1), path, KEY)
+    dim = dimension_of(solution)
+    check_centers(path, last["x"].values)
+    _check_velocities(path, last, dim)
     f = last["distribution"].values
     if not np.isfinite(f).all() or not (f.reshape(len(f), -1).sum(axis=1) > 0.0).all():
         raise InvalidInput(KEY, path, "its distribution must be finite, with mass in every cell")
-    dim = dimension_of(solution)
     if dim == 2 and not np.allclose(f, f[:, :, ::-1], rtol=0.0, atol=SYMMETRY * np.max(f)):
         raise InvalidInput(KEY, path, "its distribution must be even in v2")
-    return SampledState(
+    state = SampledState(
         x=last["x"].values,
         knudsen=last["knudsen"].values,
         v=last["v" if dim == 1 else "v1"].values,
@@ -159,6 +180,38 @@ def read_restart(path: str) -> SampledState:
         time=float(last["time"]),
         dim=dim,
     )
+    if not np.allclose(state.conserved()[:, 0], last["density"], rtol=MASS_TOLERANCE, atol=0.0):
+        raise InvalidInput(KEY, path, "its distribution has another mass than its density says")
+    return state
+
+
+def check_centers(path: str, x: Array) -> None:
+    """Refuse a solution whose x are not the centres of uniform cells on [0, 1].
+
+    Raises:
+        InvalidInput: under ``problem.path``.
+    """
+    if not np.allclose(x, cell_centers(len(x)), rtol=0.0, atol=COORDINATE_TOLERANCE):
+        raise InvalidInput(KEY, path, f"its x must be the centres of {len(x)} cells on [0, 1]")
+
+
+def _check_velocities(path: str, solution: xr.Dataset, dim: int) -> None:
+    """Compare the axes of the distribution with those of a `VelocityGrid`, its quadrature.
+
+    Raises:
+        InvalidInput: under ``problem.path``.
+    """
+    v = solution["v" if dim == 1 else "v1"].values
+    try:
+        grid = VelocityGrid(len(v), float(v.max(initial=0.0)), dim)
+    except InvalidInput as error:
+        raise InvalidInput(KEY, path, f"its {error}") from error
+    atol = COORDINATE_TOLERANCE * grid.extent
+    for name, nodes in velocity_coordinates(grid).items():
+        found = solution[name].values
+        if found.shape != np.shape(nodes) or not np.allclose(found, nodes, rtol=0.0, atol=atol):
+            allowed = f"its {name} must be that of {grid.points} uniform velocities about zero"
+            raise InvalidInput(KEY, path, allowed)
 
 
 def read_csv(path: str) -> InitialState:

@@ -227,6 +227,18 @@ def test_a_closure_without_a_plane_distribution_stores_none(monkeypatch):
     assert caught.value.key == "output.distribution"
 
 
+@pytest.mark.parametrize(
+    "velocity", [{"points": 33, "extent": 3.0}, {"points": 9}, {"dim": 2, "extent": 3.0}]
+)
+def test_a_distribution_is_stored_only_where_the_grid_holds_the_gas(velocity):
+    tiny = {"cells": 6, "time": {"end": 0.001, "snapshots": 2}, "velocity": velocity}
+    with pytest.raises(InvalidInput, match=r"velocity\.extent=\d.* do") as caught:
+        closures.solve(problem="mix", closure="hermite", output={"distribution": True}, **tiny)
+    assert caught.value.key == "velocity"
+    # Without it no grid is used.
+    assert closures.solve(problem="mix", closure="hermite", **tiny).sizes["time"] == 2
+
+
 def restart(path, closure="entropy", **options):
     time = options.pop("time", {"end": 0.05, "snapshots": 2})
     given = {"name": "file", "path": str(path)}
@@ -254,6 +266,7 @@ def test_files_that_cannot_be_continued_are_refused(tmp_path):
         "nan": made.assign(moments=made.moments * np.nan),
         "hot": made.assign(momentum=made.momentum + 100.0),
         "cut": made.drop_vars("momentum"),
+        "mirrored": made.assign_coords(x=made.x.values[::-1]),
         "none": made.drop_vars(["moments", "momentum"]).assign_attrs({ATTRIBUTE: "[]"}),
     }
     for name, solution in spoiled.items():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kinetic.errors import InvalidInput
 from kinetic.output import read_solution, write_solution
 from kinetic.problem_file import SampledState, read_csv, read_problem
-from kinetic.problems import InitialState, problem
+from kinetic.problems import InitialState, cell_centers, problem
 from kinetic.reference import solve
 from kinetic.velocity import VelocityGrid
 
@@ -207,6 +207,60 @@ def test_restart_checks_the_distribution(tmp_path: Path, value: float) -> None:
         restart(path, 0.02, 2)
 
 
+def nonuniform(v: np.ndarray) -> np.ndarray:
+    return np.sign(v) * np.abs(v) ** 1.2 / v[-1] ** 0.2
+
+
+WRONG_COORDINATES = {
+    "reversed v": ("v", lambda v: v[::-1]),
+    "nonuniform v": ("v", nonuniform),
+    "shifted v": ("v", lambda v: v + v[-1]),
+    "negative v": ("v", lambda v: v - 20.0),
+    "reversed x": ("x", lambda x: x[::-1]),
+    "longer x": ("x", lambda x: 10.0 * x),
+}
+
+
+@pytest.mark.parametrize("defect", WRONG_COORDINATES)
+def test_restart_checks_the_coordinates(tmp_path: Path, defect: str) -> None:
+    name, change = WRONG_COORDINATES[defect]
+    half = solve(**RUN, time={"end": 0.001, "snapshots": 2})
+    half = half.assign_coords({name: change(half[name].values)})
+    path = str(write_solution(half, tmp_path / "half.zarr"))
+    with pytest.raises(InvalidInput, match=f"its .*{name}.* must be") as caught:
+        read_problem(path)
+    assert caught.value.key == "problem.path"
+
+
+@pytest.mark.parametrize("part", [{"v": slice(0, 4)}, {"v": slice(0, 0)}, {"x": slice(0, 3)}])
+def test_restart_refuses_a_part_of_a_grid(tmp_path: Path, part: dict[str, slice]) -> None:
+    half = solve(**RUN, time={"end": 0.001, "snapshots": 2}).isel(part)
+    path = str(write_solution(half, tmp_path / "half.zarr"))
+    with pytest.raises(InvalidInput) as caught:
+        read_problem(path)
+    assert caught.value.key == "problem.path"
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_restart_compares_the_distribution_with_the_density(tmp_path: Path, factor: float) -> None:
+    half = solve(**RUN, time={"end": 0.001, "snapshots": 2})
+    half["density"].values[-1, 3] *= factor
+    path = str(write_solution(half, tmp_path / "half.zarr"))
+    with pytest.raises(InvalidInput, match="another mass") as caught:
+        read_problem(path)
+    assert caught.value.key == "problem.path"
+
+
+def test_restart_checks_the_velocities_across(tmp_path: Path) -> None:
+    gas = {"velocity": {"dim": 2, "points": 18, "extent": 7.0}, "problem": {"name": "sod"}}
+    half = solve(**RUN | gas | {"cells": 6}, time={"end": 0.001, "snapshots": 2})
+    half = half.assign_coords(v2=2.0 * half.v2.values)
+    path = str(write_solution(half, tmp_path / "half.zarr"))
+    with pytest.raises(InvalidInput, match="its v2 must be") as caught:
+        read_problem(path)
+    assert caught.value.key == "problem.path"
+
+
 def test_restart_from_a_truncated_distribution(tmp_path: Path) -> None:
     path = write_solution(solve(**RUN, time={"end": 0.01, "snapshots": 2}), tmp_path / "half.zarr")
     chunk = path / "distribution/c/1/0/0"
@@ -227,3 +281,17 @@ def test_sampled_state_interpolates_off_its_nodes() -> None:
     # Cubic splines at spacing 0.2: the error of log f is of the order 0.2^4.
     np.testing.assert_allclose(sampled.distribution(v), state.distribution(v), rtol=2e-3)
     assert np.all(sampled.distribution(np.array([-13.0, 13.0])) == 0.0)
+
+
+@pytest.mark.parametrize("beyond", [0.0, -1e-7])
+@pytest.mark.parametrize("dim", [1, 2])
+def test_a_distribution_that_ends_between_nodes_is_not_overshot(dim: int, beyond: float) -> None:
+    grid, one = VelocityGrid(41, 8.0, dim), np.ones(4)
+    state = InitialState(cell_centers(4), one, ((one, 0.1 * one, one),))
+    whole = state.on_grid(grid).reshape(4, *grid.shape)
+    ended = np.where(whole > 1e-6, whole, beyond)
+    sampled = SampledState(state.x, one, grid.nodes, ended, "periodic", 0.0, dim)
+    v = np.linspace(-7.9, 7.9, 200)
+    across = [np.linspace(-7.9, 7.9, 200)[::-1]] * (dim - 1)
+    error = sampled.distribution(v, *across) - state.distribution(v, *across)
+    assert np.abs(error).max() < 1e-4
