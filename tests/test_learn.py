@@ -284,6 +284,35 @@ def test_a_gas_that_the_velocity_grid_cannot_hold_has_failed(tmp_path: Path) -> 
     assert not LabelStore(tmp_path).has(request(0).key(narrow.physics))
 
 
+def test_a_run_without_any_label_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["learn", *overrides(small()), f"hydra.run.dir={tmp_path}"]
+    assert main([*command, "velocity.extent=2"]) == INVALID
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("closures learn: error: velocity=(points=97, extent=2): ")
+
+    def breaking(*_: Any) -> str:
+        raise NonPhysicalState(0.01, 2, {"rho": -1.0}, "made to fail")
+
+    monkeypatch.setattr(label, "make_label", breaking)
+    with pytest.raises(InvalidInput, match=r"no label could be made: .* made to fail") as refused:
+        learn(small(), tmp_path / "broken", progress=False)
+    assert refused.value.key == "learn.first"
+
+
+def test_one_label_is_enough_to_train_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaking(physics: Any, store: Path, asked: Request) -> str:
+        if asked.number:
+            raise NonPhysicalState(0.01, 2, {"rho": -1.0}, "made to fail")
+        return make_label(physics, store, asked)
+
+    monkeypatch.setattr(label, "make_label", breaking)
+    run = learn(small(), tmp_path, progress=False)
+    assert run.rows[0]["total_labelled"] == 1
+
+
 def test_failures_are_listed_and_retried_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,7 +35,7 @@ from torch import Tensor
 from closures.fast import warm_up as warm_up_compiled
 from closures.learn.ensemble import Member
 from closures.learn.execution import HereFirst
-from closures.learn.label import Labeller
+from closures.learn.label import Labeller, discretised
 from closures.learn.model import keep_model
 from closures.learn.options import LearnConfig
 from closures.learn.proposals import Proposals
@@ -87,8 +87,8 @@ def learn(
         executor: where labels are made, in place of that of the configuration.
 
     Raises:
-        InvalidInput: the configuration is not allowed, or `folder` holds something else or is in
-            use by another process.
+        InvalidInput: the configuration is not allowed, no label could be made, or `folder` holds
+            something else or is in use by another process.
         NonPhysicalState: the closed equations broke down in training.
     """
     if not isinstance(config, LearnConfig):
@@ -170,6 +170,7 @@ class Learning:
         reason = reason_to_stop(self.options, number, selected) if number else None
         if reason is None:
             self._label(number, selected)
+            self._check_labels(selected)
             self._train(number)
         self._report(number, selected, reason is None)
         return reason
@@ -206,6 +207,19 @@ class Learning:
             self.keys += [key for key in keys if self.store.has(key)]
             reasons = {key: self.store.failure(key) for key in keys}
             self.failures |= {key: why for key, why in reasons.items() if why is not None}
+
+    def _check_labels(self, selected: Selection) -> None:
+        """Refuse to train on nothing.
+
+        Raises:
+            InvalidInput: there is no label at all; why the first could not be made.
+        """
+        if self.keys:
+            return
+        physics, first = self.config.physics, selected.requests[0]
+        discretised(physics, first)  # refuses the velocity grid under its own key
+        allowed = f"no label could be made: {self.failures[first.key(physics)]}"
+        raise InvalidInput("learn.first", self.options.first, allowed)
 
     def _labels(self) -> LabelSet:
         return LabelSet(self.store, self.keys, self.config.physics, self.options.window)
