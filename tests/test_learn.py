@@ -160,6 +160,25 @@ def test_a_larger_budget_goes_on(finished: Finished, tmp_path: Path) -> None:
     assert model_files(tmp_path) != model_files(folder_of(finished))
 
 
+def test_tighter_criteria_go_on_and_write_the_row_of_the_stop_again(
+    finished: Finished, tmp_path: Path
+) -> None:
+    stopped = learn(small(share=1.0, worst=1e6), tmp_path, progress=False)
+    assert "are candidates" in stopped.reason
+    assert [row["labelled"] for row in stopped.rows] == [5, 0]
+    again = learn(small(), tmp_path, progress=False)
+    assert model_files(tmp_path) == model_files(folder_of(finished))
+    assert [untimed(row) for row in again.rows] == [untimed(row) for row in finished.rows]
+    assert learn(small(), tmp_path, progress=False).rows == again.rows
+    loose = learn(small(share=1.0, worst=1e6), tmp_path, progress=False)
+    assert [untimed(row) for row in loose.rows] == [untimed(row) for row in stopped.rows]
+
+
+def untimed(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row without what its round took."""
+    return {key: value for key, value in row.items() if key != "seconds"}
+
+
 def test_random_selection_explores_nothing(tmp_path: Path) -> None:
     run = learn(small(selection="random", members=1), tmp_path, progress=False)
     assert [row["labelled"] for row in run.rows] == [5, 3]

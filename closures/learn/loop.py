@@ -239,17 +239,30 @@ class Learning:
 
     def _report(self, number: int, selected: Selection, trained: bool) -> None:
         """Add the row of a round, unless it is there, and show it."""
-        if all(row["round"] != number for row in read_rows(self.folder)):
+        if not self._is_reported(number, selected if trained else None):
             with self._timed("validate"):
                 members = self._members(number if trained else number - 1)
                 errors = by_decade(validation_errors(members, self._labels()))
             self.log.add(self._row(number, selected, trained, errors))
         self._show(line(read_rows(self.folder)[number]))
 
+    def _is_reported(self, number: int, labelled: Selection | None) -> bool:
+        """Whether there is the row of a round that asked for these labels.
+
+        A run that stopped here may go on by other criteria, or stop where it had gone on; its row
+        is then of another number of labels.
+        """
+        rows = read_rows(self.folder)
+        if number >= len(rows):
+            return False
+        asked = len(labelled.requests) if labelled else 0
+        return bool(rows[number]["labelled"] + rows[number]["unlabelled"] == asked)
+
     def _row(self, number: int, selected: Selection, trained: bool, errors: ByDecade) -> Row:
         requests = selected.requests if trained else ()
         failed = sum(request.key(self.config.physics) in self.failures for request in requests)
-        explored = selected.explored + sum(row["explored"] for row in read_rows(self.folder))
+        before = read_rows(self.folder)[:number]
+        explored = selected.explored + sum(row["explored"] for row in before)
         return Row(
             round=number,
             explored=selected.explored,
