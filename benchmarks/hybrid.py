@@ -28,7 +28,7 @@ from robustness import state_of
 from closures.gas import Gas, frequency
 from closures.hybrid.solver import HybridSolver, HybridStepper
 from closures.library import load
-from closures.metrics import FIELDS, Array, field, relative_l2
+from closures.metrics import FIELDS, Array, field, relative_errors
 from closures.solution import run_batch
 from kinetic.config import (
     SEED_RANGES,
@@ -98,7 +98,7 @@ def strongest(family: str, asked: argparse.Namespace) -> list[int]:
 
 def mean_error(U: Array, reference: Array) -> float:
     """Return the mean relative error of the three fields."""
-    return float(np.mean([relative_l2(q, r) for q, r in zip(U.T, reference.T, strict=True)]))
+    return float(np.mean(relative_errors(U.T, reference.T)))
 
 
 def configuration(state: InitialState, asked: argparse.Namespace) -> SolveConfig:

@@ -27,7 +27,7 @@ import torch
 import xarray as xr
 
 from closures.library import parse
-from closures.metrics import FIELDS, Array, field, relative_l2
+from closures.metrics import FIELDS, Array, field, relative_errors
 from closures.solution import run_batch
 from kinetic.collisions import BGK
 from kinetic.config import (
@@ -68,8 +68,7 @@ class Outcome:
     @property
     def error(self) -> float:
         """Mean relative error of the three fields at the end."""
-        pairs = zip(self.solution[-1].T, self.reference[-1].T, strict=True)
-        return float(np.mean([relative_l2(q, q_ref) for q, q_ref in pairs]))
+        return float(np.mean(relative_errors(self.solution[-1].T, self.reference[-1].T)))
 
     @property
     def drift(self) -> float:

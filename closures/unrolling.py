@@ -26,6 +26,7 @@ from closures.closure import Closure, MomentClosure
 from closures.features import FEW, SplineFeatures
 from closures.finite_volume import Scheme, State
 from closures.gas import frequency
+from closures.metrics import ROUND_OFF, squared_scale
 from closures.reduced import ReducedClosure
 from closures.reduced_features import ReducedSplineFeatures
 from closures.samples import basis_averages
@@ -157,7 +158,7 @@ def unrolled_error(
     errors = []
     for j in range(first, min(first + length, len(windows.time) - 1)):
         state = _advance(solver, state, windows.time[j + 1] - windows.time[j])
-        errors.append(_relative_error(state.U, windows.conserved[rows, j + 1]))
+        errors.append(relative_error(state.U, windows.conserved[rows, j + 1]))
     weights = torch.arange(1.0, len(errors) + 1.0, dtype=m.dtype)
     return torch.stack(errors) @ weights / weights.sum()
 
@@ -182,7 +183,15 @@ def _advance(solver: Solver, state: State, duration: float) -> State:
     return State(*parts, state.dimension)
 
 
-def _relative_error(U: Tensor, reference: Tensor) -> Tensor:
-    """Mean of the relative errors of the fields over trajectories."""
-    square = ((U.view_as(reference) - reference) ** 2).sum(1) / (reference**2).sum(1)
+def relative_error(U: Tensor, reference: Tensor) -> Tensor:
+    """Mean of the relative errors of the fields of trajectories, (n, N, 3), but for `NOISE`."""
+    square = ((U.view_as(reference) - reference) ** 2).sum(1) / _squared_norms(reference)
     return (square + NOISE**2).sqrt().mean()
+
+
+def _squared_norms(reference: Tensor) -> Tensor:
+    """What squared errors of the fields are relative to, (n, 3); see `closures.metrics`."""
+    density, momentum, energy = (reference**2).sum(1).unbind(-1)
+    scale = squared_scale(reference[..., 0], reference[..., 2])
+    momentum = torch.where(momentum < ROUND_OFF**2 * scale, scale, momentum)
+    return torch.stack((density, momentum, energy), -1)

@@ -53,6 +53,21 @@ def test_the_error_is_the_relative_l2_norm() -> None:
     assert relative_l2([3.0, 2.0], [3.0, 2.0]) == 0.0
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-17])
+def test_the_momentum_of_a_gas_at_rest_is_relative_to_that_of_its_particles(noise: float) -> None:
+    rest = solution([[2, 2]] * 2, [[noise, -noise]] * 2, [[1, 1]] * 2)
+    moving = solution([[2, 2]] * 2, [[0.1, 0.1]] * 2, [[1, 1]] * 2)
+    # rho u is 0.2 off, and sqrt(2 rho E) is 2.
+    assert errors(moving, rest)["momentum"] == pytest.approx(0.1, rel=1e-14)
+    assert errors(rest, rest)["momentum"] == 0.0
+
+
+@pytest.mark.parametrize("speed", [1e-11, 1.0])
+def test_other_momenta_are_relative_to_themselves(speed: float) -> None:
+    pair = [solution([[1, 1]] * 2, [[v, 2 * v]] * 2, [[1, 1]] * 2) for v in (0.9 * speed, speed)]
+    assert errors(*pair)["momentum"] == relative_l2(*(one.velocity[-1] for one in pair))
+
+
 @pytest.mark.parametrize("factor", [1e-8, -1.0, 1e8])
 def test_the_error_does_not_depend_on_units(factor: float) -> None:
     q, q_ref = np.array([1.0, 2.0, -0.5]), np.array([1.1, 1.9, -0.4])

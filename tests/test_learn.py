@@ -160,6 +160,25 @@ def test_a_larger_budget_goes_on(finished: Finished, tmp_path: Path) -> None:
     assert model_files(tmp_path) != model_files(folder_of(finished))
 
 
+def test_tighter_criteria_go_on_and_write_the_row_of_the_stop_again(
+    finished: Finished, tmp_path: Path
+) -> None:
+    stopped = learn(small(share=1.0, worst=1e6), tmp_path, progress=False)
+    assert "are candidates" in stopped.reason
+    assert [row["labelled"] for row in stopped.rows] == [5, 0]
+    again = learn(small(), tmp_path, progress=False)
+    assert model_files(tmp_path) == model_files(folder_of(finished))
+    assert [untimed(row) for row in again.rows] == [untimed(row) for row in finished.rows]
+    assert learn(small(), tmp_path, progress=False).rows == again.rows
+    loose = learn(small(share=1.0, worst=1e6), tmp_path, progress=False)
+    assert [untimed(row) for row in loose.rows] == [untimed(row) for row in stopped.rows]
+
+
+def untimed(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row without what its round took."""
+    return {key: value for key, value in row.items() if key != "seconds"}
+
+
 def test_random_selection_explores_nothing(tmp_path: Path) -> None:
     run = learn(small(selection="random", members=1), tmp_path, progress=False)
     assert [row["labelled"] for row in run.rows] == [5, 3]
@@ -282,6 +301,35 @@ def test_a_gas_that_the_velocity_grid_cannot_hold_has_failed(tmp_path: Path) -> 
     assert isinstance(result, Failed)
     assert "velocity.extent" in result.reason
     assert not LabelStore(tmp_path).has(request(0).key(narrow.physics))
+
+
+def test_a_run_without_any_label_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["learn", *overrides(small()), f"hydra.run.dir={tmp_path}"]
+    assert main([*command, "velocity.extent=2"]) == INVALID
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("closures learn: error: velocity=(points=97, extent=2): ")
+
+    def breaking(*_: Any) -> str:
+        raise NonPhysicalState(0.01, 2, {"rho": -1.0}, "made to fail")
+
+    monkeypatch.setattr(label, "make_label", breaking)
+    with pytest.raises(InvalidInput, match=r"no label could be made: .* made to fail") as refused:
+        learn(small(), tmp_path / "broken", progress=False)
+    assert refused.value.key == "learn.first"
+
+
+def test_one_label_is_enough_to_train_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaking(physics: Any, store: Path, asked: Request) -> str:
+        if asked.number:
+            raise NonPhysicalState(0.01, 2, {"rho": -1.0}, "made to fail")
+        return make_label(physics, store, asked)
+
+    monkeypatch.setattr(label, "make_label", breaking)
+    run = learn(small(), tmp_path, progress=False)
+    assert run.rows[0]["total_labelled"] == 1
 
 
 def test_failures_are_listed_and_retried_on_request(

@@ -10,9 +10,9 @@ import torch
 
 from closures.finite_volume import Scheme
 from closures.learned import BASIS, Learned
-from closures.metrics import errors, mean_error
+from closures.metrics import errors, mean_error, relative_errors
 from closures.solution import run_batch
-from closures.unrolling import NOISE, Windows, read_windows, rollout_error
+from closures.unrolling import NOISE, Windows, read_windows, relative_error, rollout_error
 from kinetic.config import SchemeConfig
 from kinetic.dataset import TrajectorySet, generate, open_dataset
 from kinetic.output import to_dataset
@@ -71,6 +71,15 @@ def test_the_error_is_that_of_the_solution(data: TrajectorySet, windows: Windows
         )
         expected.append(mean_error(errors(solution, reference)))
     assert found == pytest.approx(np.mean(expected), rel=0.02, abs=NOISE)
+
+
+def test_a_gas_at_rest_has_the_error_that_its_metric_states() -> None:
+    """No share of a momentum that is round-off, which would drown all others."""
+    rest = torch.tensor([[[2.0, 1e-17, 1.0], [2.0, 0.0, 1.0]]], dtype=torch.float64)
+    off = rest + torch.tensor([0.0, 0.2, 0.0], dtype=torch.float64)
+    stated = relative_errors(off[0].numpy().T, rest[0].numpy().T)
+    assert stated == pytest.approx([0.0, 0.1, 0.0], rel=1e-14)
+    assert float(relative_error(off, rest)) == pytest.approx(np.mean(stated), abs=NOISE)
 
 
 @pytest.mark.parametrize("part", ["dissipation", "encoder"])

@@ -24,7 +24,9 @@ from kinetic.errors import InvalidInput
 from kinetic.execution import Failed
 from kinetic.moments import moments_of
 from kinetic.output import package_version
+from kinetic.problems import InitialState
 from kinetic.reference import discretise
+from kinetic.solver import Solver
 
 Array = NDArray[np.float64]
 
@@ -115,6 +117,16 @@ def make_label(physics: Physics, store: Path, request: Request) -> str:
     return key
 
 
+def discretised(physics: Physics, request: Request) -> tuple[Solver, Array, InitialState]:
+    """The solver of a request, f at its beginning and the gas.
+
+    Raises:
+        InvalidInput: the velocity grid cannot hold the gas.
+    """
+    state = initial_state(np.asarray(request.point), physics.cells)
+    return *discretise(physics, state), state  # type: ignore[arg-type]
+
+
 def solve_window(physics: Physics, request: Request) -> dict[str, NDArray[Any]]:
     """The kinetic solution in the window of a request.
 
@@ -122,8 +134,7 @@ def solve_window(physics: Physics, request: Request) -> dict[str, NDArray[Any]]:
         ``distribution`` (S, N, ...) in float32, ``conserved`` U (S, N, 3), ``knudsen`` (N,) and
         ``decade`` (1,), the exponent of its decade.
     """
-    state = initial_state(np.asarray(request.point), physics.cells)
-    solver, f0 = discretise(physics, state)  # type: ignore[arg-type]
+    solver, f0, state = discretised(physics, request)
     time, last = physics.time, request.first + request.length
     end = last * time.end / (time.snapshots - 1)
     snapshots = solver.evolve(f0, end=end, snapshots=last + 1)

@@ -35,7 +35,7 @@ from torch import Tensor
 from closures.fast import warm_up as warm_up_compiled
 from closures.learn.ensemble import Member
 from closures.learn.execution import HereFirst
-from closures.learn.label import Labeller
+from closures.learn.label import Labeller, discretised
 from closures.learn.model import keep_model
 from closures.learn.options import LearnConfig
 from closures.learn.proposals import Proposals
@@ -87,8 +87,8 @@ def learn(
         executor: where labels are made, in place of that of the configuration.
 
     Raises:
-        InvalidInput: the configuration is not allowed, or `folder` holds something else or is in
-            use by another process.
+        InvalidInput: the configuration is not allowed, no label could be made, or `folder` holds
+            something else or is in use by another process.
         NonPhysicalState: the closed equations broke down in training.
     """
     if not isinstance(config, LearnConfig):
@@ -170,6 +170,7 @@ class Learning:
         reason = reason_to_stop(self.options, number, selected) if number else None
         if reason is None:
             self._label(number, selected)
+            self._check_labels(selected)
             self._train(number)
         self._report(number, selected, reason is None)
         return reason
@@ -207,6 +208,19 @@ class Learning:
             reasons = {key: self.store.failure(key) for key in keys}
             self.failures |= {key: why for key, why in reasons.items() if why is not None}
 
+    def _check_labels(self, selected: Selection) -> None:
+        """Refuse to train on nothing.
+
+        Raises:
+            InvalidInput: there is no label at all; why the first could not be made.
+        """
+        if self.keys:
+            return
+        physics, first = self.config.physics, selected.requests[0]
+        discretised(physics, first)  # refuses the velocity grid under its own key
+        allowed = f"no label could be made: {self.failures[first.key(physics)]}"
+        raise InvalidInput("learn.first", self.options.first, allowed)
+
     def _labels(self) -> LabelSet:
         return LabelSet(self.store, self.keys, self.config.physics, self.options.window)
 
@@ -225,17 +239,30 @@ class Learning:
 
     def _report(self, number: int, selected: Selection, trained: bool) -> None:
         """Add the row of a round, unless it is there, and show it."""
-        if all(row["round"] != number for row in read_rows(self.folder)):
+        if not self._is_reported(number, selected if trained else None):
             with self._timed("validate"):
                 members = self._members(number if trained else number - 1)
                 errors = by_decade(validation_errors(members, self._labels()))
             self.log.add(self._row(number, selected, trained, errors))
         self._show(line(read_rows(self.folder)[number]))
 
+    def _is_reported(self, number: int, labelled: Selection | None) -> bool:
+        """Whether there is the row of a round that asked for these labels.
+
+        A run that stopped here may go on by other criteria, or stop where it had gone on; its row
+        is then of another number of labels.
+        """
+        rows = read_rows(self.folder)
+        if number >= len(rows):
+            return False
+        asked = len(labelled.requests) if labelled else 0
+        return bool(rows[number]["labelled"] + rows[number]["unlabelled"] == asked)
+
     def _row(self, number: int, selected: Selection, trained: bool, errors: ByDecade) -> Row:
         requests = selected.requests if trained else ()
         failed = sum(request.key(self.config.physics) in self.failures for request in requests)
-        explored = selected.explored + sum(row["explored"] for row in read_rows(self.folder))
+        before = read_rows(self.folder)[:number]
+        explored = selected.explored + sum(row["explored"] for row in before)
         return Row(
             round=number,
             explored=selected.explored,

@@ -19,7 +19,7 @@ from closures.learn.explore import BATCH_CELLS
 from closures.learn.space import DECADES
 from closures.learn.store import LabelSet
 from closures.learned import BASIS
-from closures.metrics import relative_l2
+from closures.metrics import relative_errors
 from closures.reduced_features import ReducedSplineFeatures
 from closures.samples import basis_averages
 from kinetic.config import CollisionConfig
@@ -69,7 +69,7 @@ def record_error(record: Record, reference: Array) -> float:
     if record.error is not None:
         return FAILED_ERROR
     U = record.fields["conserved"][-1]
-    return float(np.mean([relative_l2(U[:, k], reference[:, k]) for k in range(U.shape[1])]))
+    return float(np.mean(relative_errors(U.T, reference.T)))
 
 
 @torch.no_grad()
