@@ -289,6 +289,10 @@ def grid(*chunk: int) -> dict[str, Any]:
     return {"name": "regular", "configuration": {"chunk_shape": chunk}}
 
 
+def keys(separator: str) -> dict[str, Any]:
+    return {"name": "default", "configuration": {"separator": separator}}
+
+
 CLAIMS: dict[str, dict[str, Any]] = {
     "a huge array": {"shape": [2**40, 8], "chunk_grid": grid(2**40, 8)},
     "many chunks": {"shape": [2**20, 2**10], "chunk_grid": grid(1, 1)},
@@ -298,6 +302,9 @@ CLAIMS: dict[str, dict[str, Any]] = {
     "objects": {"data_type": "object"},
     "a codec that can expand without bound": {"codecs": [{"name": "bytes"}, {"name": "gzip"}]},
     "a codec that runs code": {"codecs": [{"name": "numcodecs.pickle"}]},
+    "chunks under other names": {"chunk_key_encoding": {"name": "v2"}},
+    "chunks in no directory": {"chunk_key_encoding": keys(".")},
+    "chunks under no names": {"chunk_key_encoding": None},
 }
 
 
