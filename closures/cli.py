@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kinetic.cli import compile_kernels, quote, run_program
-from kinetic.commandline import DONE, INVALID, Command, Configuration, Program
+from kinetic.commandline import DONE, INVALID, Command, Configuration, Program, leaves
 from kinetic.errors import InvalidInput, nearest
 from kinetic.resources import config_dir
 
@@ -152,21 +152,41 @@ CLOSURES = Program(
     "closures",
     "learned moment closures of kinetic equations, and their finite-volume solver",
     (
-        Command("train", "moments and closure from a data set", "closures_train", _train),
-        Command("solve", "advance a closed moment system", "closures_solve", _solve),
+        Command(
+            "train",
+            "moments and closure from a data set",
+            "closures_train",
+            _train,
+            leaves("model"),
+        ),
+        Command(
+            "solve",
+            "advance a closed moment system",
+            "closures_solve",
+            _solve,
+            leaves("solution.zarr"),
+        ),
         Command(
             "compare",
             "closures against the reference",
             "closures_compare",
             _compare,
+            leaves("metrics.json", "report.html"),
             compile_kernels,
         ),
-        Command("report", "several runs joined in one page", "closures_report", _report),
+        Command(
+            "report",
+            "several runs joined in one page",
+            "closures_report",
+            _report,
+            leaves("report.html"),
+        ),
         Command(
             "learn",
             "concurrent learning: explore, label, train",
             "closures_learn",
             _learn,
+            leaves("model", "report.html"),
             compile_kernels,
         ),
         Command(
@@ -174,6 +194,7 @@ CLOSURES = Program(
             "data set, training, solution and report",
             "closures_demo",
             _demo,
+            leaves("model", "solution.zarr", "metrics.json", "report.html"),
             compile_kernels,
         ),
     ),

@@ -346,12 +346,11 @@ def write_model(
 ) -> None:
     """Write a model directory; `manifest` says how it was made, `start` is for the fast path.
 
-    The weights go first and the manifest last, by renaming: a directory with a manifest is whole.
+    An earlier one is replaced when the new one is complete; see `closures.model_files.write_files`.
     """
     features, dissipation = closure.features, closure.dissipation
     if not isinstance(features, SplineFeatures | ReducedSplineFeatures) or dissipation is None:
         raise ValueError("only closures of splines with a dissipation have files")
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {"coefficients": features.coefficients.detach(), "parity": features.parity}
     tensors |= {f"{DISSIPATION}{name}": value for name, value in dissipation.state_dict().items()}
     friction = getattr(closure, "friction", None)

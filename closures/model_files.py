@@ -19,7 +19,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from kinetic.errors import InvalidInput
-from kinetic.files import parse_json, read_file, remove_partials, write_file, write_json
+from kinetic.files import parse_json, read_file, remove_partials, replacing, write_file, write_json
 
 MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
 DIGEST = "weights_sha256"
@@ -31,13 +31,31 @@ CURVES = ("history", "rollout")
 
 
 def write_files(folder: Path, tensors: Mapping[str, Tensor], manifest: Mapping[str, Any]) -> None:
-    """Write a model directory.
+    """Write a model directory, replacing an earlier one only when complete.
+
+    A directory that holds other files too is kept, and its two files replaced one after the other.
+
+    Raises:
+        OSError: there is no room or no permission.
+    """
+    folder = folder.resolve()  # a link stays, and what it leads to is replaced
+    remove_partials(folder.parent)  # may put back the directory itself
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_partials(folder)
+    if {entry.name for entry in folder.iterdir()} == {MANIFEST, WEIGHTS}:
+        with replacing(folder) as partial:
+            partial.mkdir()
+            _write(partial, tensors, manifest)
+    else:
+        _write(folder, tensors, manifest)
+
+
+def _write(folder: Path, tensors: Mapping[str, Tensor], manifest: Mapping[str, Any]) -> None:
+    """Write the two files into a directory.
 
     The weights go first and the manifest last, by renaming: a directory with a manifest is whole.
     The manifest holds a digest of the weights, so that none but these are read with it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_partials(folder)
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     content = save_tensors(whole)
     write_file(folder / WEIGHTS, content)

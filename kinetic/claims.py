@@ -24,6 +24,8 @@ MOST_ENTRIES, MOST_METADATA = 64, 1 << 24
 SIZES = {"float64": 8, "float32": 4, "int64": 8, "int32": 4, "int8": 1, "uint8": 1, "bool": 1}
 REAL = ("float64", "float32")
 METADATA = "zarr.json"
+#: Under which names chunks are looked for; zarr writes the first.
+KEYS = ({"name": "default", "configuration": {"separator": "/"}}, {"name": "default"})
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 #: Longest head of a frame of Zstandard, with the size of its content.
 ZSTD_HEAD = 18
@@ -88,8 +90,11 @@ def check_claim(name: str, metadata: Mapping[str, Any]) -> tuple[list[int], list
     """Return shape, shape of a chunk and type of the numbers that the metadata of an array claim.
 
     Raises:
-        ValueError: they are no such things, or too large.
+        ValueError: they are no such things, or too large, or chunks have other names than those
+            that are checked.
     """
+    if metadata.get("chunk_key_encoding") not in KEYS:
+        raise ValueError(f"{name} must have chunks under the default names")
     kind, grid = metadata.get("data_type"), metadata.get("chunk_grid")
     if kind not in SIZES:
         raise ValueError(f"{name} must hold numbers, not {str(kind)[:40]}")

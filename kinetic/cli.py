@@ -27,6 +27,7 @@ from kinetic.commandline import (
     Configuration,
     Program,
     abandon_output,
+    leaves,
     telling,
 )
 from kinetic.errors import InvalidInput
@@ -241,11 +242,23 @@ def _dataset(config: Configuration, folder: Path) -> str:
     from kinetic.dataset import generate
     from kinetic.jobs import IncompleteError
 
-    path = config.get("dataset", {}).get("path")
-    report = generate(config, path or folder / "dataset.zarr")
+    report = generate(config, _data(config, folder))
     if report.failures:
         raise IncompleteError(str(report))
     return str(report)
+
+
+def _data(config: Configuration, folder: Path) -> str:
+    """Return where the data set of a run is written: a path or a URL."""
+    return config.get("dataset", {}).get("path") or str(folder / "dataset.zarr")
+
+
+def _has_left_data(config: Configuration, folder: Path) -> bool:
+    """Whether a data set is there; one at a URL is not looked for, as that takes a network."""
+    from kinetic.storage import Place
+
+    place = Place.of(_data(config, folder))
+    return place.remote or place.path.exists()
 
 
 def compile_kernels() -> None:
@@ -268,13 +281,19 @@ KINETIC = Program(
     "discrete-velocity solver of kinetic equations, accurate for every Knudsen number",
     (
         Command(
-            "solve", "reference solution of one problem", "kinetic_solve", _solve, compile_kernels
+            "solve",
+            "reference solution of one problem",
+            "kinetic_solve",
+            _solve,
+            leaves("solution.zarr"),
+            compile_kernels,
         ),
         Command(
             "dataset",
             "labelled trajectories of a family",
             "kinetic_dataset",
             _dataset,
+            _has_left_data,
             compile_kernels,
         ),
     ),

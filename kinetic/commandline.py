@@ -45,6 +45,16 @@ def abandon_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def leaves(*names: str) -> Callable[[Configuration, Path], bool]:
+    """Return whether the directory of a run holds these results, for `Command.has_left`."""
+
+    def has_left(config: Configuration, folder: Path) -> bool:
+        """Whether every result is there."""
+        return all((folder / name).exists() for name in names)
+
+    return has_left
+
+
 @dataclass(frozen=True)
 class Command:
     """A subcommand.
@@ -55,6 +65,7 @@ class Command:
         config: name of its primary configuration file, without ``.yaml``.
         run: does the work for a configuration, leaves the results in a directory, and returns one
             line that says what was done.
+        has_left: whether the results for a configuration, in a directory, are still there.
         prepare: called once before the jobs of a sweep, which may start together in processes.
     """
 
@@ -62,6 +73,7 @@ class Command:
     summary: str
     config: str
     run: Callable[[Configuration, Path], str]
+    has_left: Callable[[Configuration, Path], bool] = lambda config, folder: True
     prepare: Callable[[], None] = lambda: None
 
 

@@ -2,7 +2,9 @@
 
 What is written goes to the disk under another name, ``.NAME.PID.partial``, and is then renamed: a
 reader, and the next run after a kill or on a full disk, finds what was there before or all that is
-new. What a killed process leaves under such names is removed by `remove_partials`.
+new. A directory cannot be renamed over another: the earlier one is first renamed to
+``.NAME.PID.old``. What a killed process leaves under such names is put back or removed by
+`remove_partials`.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ STORAGE = (
 MOST_JSON = 1 << 28
 #: Of a whole number in it, so that it can be made a float.
 MOST_DIGITS = 300
-LEFT = re.compile(r"\..+\.(\d+)\.(?:partial|old)")
+LEFT = re.compile(r"\.(.+)\.(\d+)\.(partial|old)")
 #: What a file system that knows no locks answers.
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
@@ -90,7 +92,7 @@ def _exchange(partial: Path, path: Path) -> None:
     except OSError:
         old.rename(path)
         raise
-    _remove(old)
+    old.rename(partial)  # to be removed; what is called old is whole
 
 
 def _beside(path: Path, suffix: str) -> Path:
@@ -106,9 +108,21 @@ def _remove(path: Path) -> None:
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove what processes that no longer run on this machine left in a directory."""
-    for entry in folder.iterdir() if folder.is_dir() else ():
-        if (left := LEFT.fullmatch(entry.name)) and not _is_running(int(left[1])):
+    """Remove what processes that no longer run on this machine left in a directory.
+
+    What one of them was killed while replacing is put back.
+
+    Raises:
+        OSError: there is no permission.
+    """
+    for entry in list(folder.iterdir()) if folder.is_dir() else ():
+        left = LEFT.fullmatch(entry.name)
+        if not left or _is_running(int(left[2])):
+            continue
+        name, kind = folder / left[1], left[3]
+        if kind == "old" and not os.path.lexists(name):
+            entry.rename(name)
+        else:
             _remove(entry)
 
 

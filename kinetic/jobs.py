@@ -2,7 +2,7 @@
 
 Every run writes ``status.json`` beside its results: exit status, message, seconds and a fingerprint
 of the configuration. A sweep that is started again in the same directory skips the jobs whose
-record says that this very configuration is done.
+record says that this very configuration is done, and whose results are still there.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Job:
         label: what its messages begin with.
         command: what is run.
         folder: where results and record are left.
-        resume: do not repeat a run whose record says that it is done.
+        resume: do not repeat a run whose record says that it is done, unless its results are gone.
         tracebacks: show them for bad input and non-physical states too; those of a defect of the
             program always are.
     """
@@ -122,7 +122,8 @@ class Job:
         if assists():
             outcome = self._outcome(config)
             return DONE if outcome.status == DONE else outcome.print(self.label)
-        if self.resume and (earlier := finished(config, self.folder)):
+        earlier = finished(config, self.folder) if self.resume else None
+        if earlier and self.command.has_left(config, self.folder):
             return earlier.print(f"{self.label}: done before")
         try:
             with locked(self.folder, FOLDER):

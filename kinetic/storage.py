@@ -8,6 +8,7 @@ consolidated, which is done last, and who writes must be alone.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -96,3 +97,14 @@ class Place:
     def tail(self, count: int, *parts: str) -> bytes:
         """The last bytes of a file."""
         return bytes(self._filesystem[0].tail(self._at(parts), count))
+
+    def pieces(self, starts: Sequence[int], count: int, *parts: str) -> list[bytes]:
+        """So many bytes of a file from each of some positions, fewer at its end.
+
+        Raises:
+            Exception: of the kind of store, when there is no such file or position.
+        """
+        filesystem, name = self._filesystem[0], self._at(parts)
+        ends = [start + count for start in starts]
+        names = [name] * len(ends)
+        return list(filesystem.cat_ranges(names, list(starts), ends, on_error="raise"))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,6 +36,18 @@ KEY = "dataset.path"
 SCHEMA = "kinetic-closures data set"
 SCHEMA_VERSION = "1.0"
 CHECKSUM_BYTES = 4
+
+#: The head of a chunk that Blosc compressed, and where in it is the size that it expands to.
+BLOSC_HEAD, BLOSC_SIZE = 16, slice(4, 8)
+
+#: How the index of a shard is stored: offsets and sizes as `_shard_index` reads them.
+INDEX = {
+    "index_codecs": [
+        {"name": "bytes", "configuration": {"endian": "little"}},
+        {"name": "crc32c"},
+    ],
+    "index_location": "end",
+}
 
 #: A Zarr group; its annotations cannot tell an array in it from a group.
 Store: TypeAlias = Any
@@ -152,7 +165,10 @@ class TrajectorySet:
 
     def _read(self, name: str, number: int) -> NDArray[Any]:
         try:
-            return self._store[name][number]
+            array = self._store[name]
+            if _sharded(name, self.dim):
+                _check_expansion(self.path, array, number)
+            return array[number]
         except Exception as error:  # a damaged chunk makes its decoder raise nearly anything
             allowed = f"{name} of trajectory {number} is damaged: {error}"
             raise InvalidInput(KEY, self.path, allowed) from error
@@ -372,6 +388,8 @@ def _check_storage(name: str, metadata: dict[str, Any], dim: int) -> None:
             raise ValueError(f"{name} has other codecs than {SCHEMA} {SCHEMA_VERSION}")
         if list(inner["chunk_shape"]) != [1, 1, *shape[2:]]:
             raise ValueError(f"{name} has other chunks than a time each")
+        if {**inner, "index_codecs": list(inner["index_codecs"])} != {**inner, **INDEX}:
+            raise ValueError(f"{name} has another index than {SCHEMA} {SCHEMA_VERSION}")
     if codecs != known or chunk != whole:
         raise ValueError(f"{name} has other chunks or codecs than {SCHEMA} {SCHEMA_VERSION}")
 
@@ -389,7 +407,7 @@ def _check_chunks(path: Place, store: Store, number: int) -> None:
     dim = _dimension(store)
     for name, (dimensions, _) in chunked_arrays(dim).items():
         array = store[name]
-        file = name, "c", str(number), *("0" for _ in dimensions)
+        file = _chunk_file(name, number, len(dimensions))
         size = path.size(*file)
         if size is None:
             whole = False
@@ -401,10 +419,40 @@ def _check_chunks(path: Place, store: Store, number: int) -> None:
             raise ValueError(f"{name} of trajectory {number} is missing or truncated")
 
 
+def _chunk_file(name: str, number: int, dimensions: int) -> tuple[str, ...]:
+    """The file of one trajectory, of an array with so many dimensions after it."""
+    return name, "c", str(number), *("0" for _ in range(dimensions))
+
+
 def _shard_is_whole(path: Place, file: tuple[str, ...], size: int, chunks: int) -> bool:
-    """Compare the size of a shard with its index: offset and size of each chunk, at its end."""
-    index = 16 * chunks + CHECKSUM_BYTES
-    if size < index:
-        return False
-    entries = np.frombuffer(path.tail(index, *file), "<u8", 2 * chunks)
-    return int(entries[1::2].sum()) == size - index
+    """Compare the size of a shard with its index."""
+    index = _index_bytes(chunks)
+    return size >= index and int(_shard_index(path, file, chunks)[:, 1].sum()) == size - index
+
+
+def _shard_index(path: Place, file: tuple[str, ...], chunks: int) -> NDArray[np.uint64]:
+    """Offset and size of each chunk of a shard, which are at its end."""
+    content = path.tail(_index_bytes(chunks), *file)
+    return np.frombuffer(content, "<u8", 2 * chunks).reshape(chunks, 2)
+
+
+def _index_bytes(chunks: int) -> int:
+    return 16 * chunks + CHECKSUM_BYTES
+
+
+def _check_expansion(path: Place, array: Any, number: int) -> None:
+    """Check that every chunk of a shard says that it expands to what a chunk holds.
+
+    It is done when a trajectory is read, as a data set has many chunks.
+
+    Raises:
+        ValueError: one says something else.
+        Exception: of the kind of store, when the shard cannot be read.
+    """
+    file = _chunk_file(array.basename, number, array.ndim - 1)
+    index = _shard_index(path, file, array.shape[1])
+    size = array.dtype.itemsize * math.prod(array.chunks)
+    heads = path.pieces(index[:, 0].tolist(), BLOSC_HEAD, *file)
+    whole = int(index[:, 1].min()) >= BLOSC_HEAD + CHECKSUM_BYTES
+    if not whole or any(int.from_bytes(head[BLOSC_SIZE], "little") != size for head in heads):
+        raise ValueError(f"a chunk of it does not hold {size} bytes")

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from kinetic.commandline import DONE, FAILED, INVALID, NON_PHYSICAL, Command
+from closures.cli import CLOSURES
+from kinetic.cli import KINETIC
+from kinetic.commandline import DONE, FAILED, INVALID, NON_PHYSICAL, Command, Program, leaves
 from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.jobs import RECORD, IncompleteError, Job, fingerprint
 
@@ -71,6 +73,42 @@ def test_what_is_done_is_not_repeated(tmp_path: Path, capsys: Capture) -> None:
     assert not repeat({"cells": 3})
     assert repeat({"cells": 4})
     assert repeat({"cells": 3})
+
+
+def test_what_has_left_no_result_is_repeated(tmp_path: Path, capsys: Capture) -> None:
+    def work(config: dict[str, Any], folder: Path) -> str:
+        (folder / "result").touch()
+        return "done"
+
+    command = Command("work", "", "none", work, leaves("result"))
+    for expected in ("test: done [", "test: done before: done"):
+        assert Job("test", command, tmp_path, resume=True, tracebacks=False).run(dict) == DONE
+        assert capsys.readouterr().out.startswith(expected)
+    (tmp_path / "result").unlink()
+    assert Job("test", command, tmp_path, resume=True, tracebacks=False).run(dict) == DONE
+    assert capsys.readouterr().out.startswith("test: done [")
+    assert (tmp_path / "result").exists()
+
+
+@pytest.mark.parametrize("program", [KINETIC, CLOSURES])
+def test_no_command_has_left_its_result_in_an_empty_directory(
+    program: Program, tmp_path: Path
+) -> None:
+    assert not any(command.has_left({}, tmp_path) for command in program.commands)
+
+
+def test_a_data_set_is_looked_for_where_it_was_written(tmp_path: Path) -> None:
+    def has_left(path: str | None) -> bool:
+        return KINETIC.command("dataset").has_left({"dataset": {"path": path}}, tmp_path)
+
+    assert not has_left(None)
+    assert not has_left(f"{tmp_path}/elsewhere")
+    assert has_left("s3://bucket/dataset.zarr")
+    for name in ("dataset.zarr", "elsewhere"):
+        (tmp_path / name).mkdir()
+    assert has_left(None)
+    assert has_left(f"{tmp_path}/elsewhere")
+    assert has_left(f"file://{tmp_path}/elsewhere")
 
 
 @pytest.mark.parametrize("damage", ["", "{}", "[]", '{"status": 0'])

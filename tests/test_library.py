@@ -94,6 +94,34 @@ def test_a_model_survives_the_way_to_the_disk(model):
     assert refused(load, "model", 6, model).key == "closure.moments"
 
 
+@pytest.mark.parametrize("others", [[], ["notes.txt"]])
+def test_a_model_is_replaced_whole(model, others):
+    for name in others:
+        (model / name).touch()
+    (model.parent / "link").symlink_to(model)
+    with torch.no_grad():
+        write_model(model.parent / "link", Learned(2).closure(), {})
+    assert parse(str(model)).moments == 2
+    assert {entry.name for entry in model.iterdir()} == {MANIFEST, WEIGHTS, *others}
+    assert {entry.name for entry in model.parent.iterdir()} == {"model", "link"}
+    assert (model.parent / "link").is_symlink()
+
+
+def test_a_model_stays_until_another_is_complete(model, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("closures.model_files.write_json", full)
+    with torch.no_grad(), pytest.raises(OSError, match="No space"):
+        write_model(model, Learned(2).closure(), {})
+    assert parse(str(model)).moments == 3
+    assert [entry.name for entry in model.parent.iterdir()] == ["model"]
+    model.rename(model.with_name(f".model.{2**30}.old"))  # as a kill may leave it
+    with torch.no_grad(), pytest.raises(OSError, match="No space"):
+        write_model(model, Learned(2).closure(), {})
+    assert parse(str(model)).moments == 3
+
+
 @pytest.mark.parametrize(
     ("spec", "hint"),
     [

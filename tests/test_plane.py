@@ -182,6 +182,32 @@ def test_a_data_set_is_compressed_and_resumed_to_the_same_bits(
         kinetic.open_dataset(path)[1]
 
 
+def test_a_chunk_of_a_shard_is_not_expanded_beyond_its_size(
+    dataset: tuple[dict[str, Any], Path], tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(dataset[1], tmp_path / "dataset.zarr"))
+    shard = path / "distribution/c/1/0/0/0/0"
+    content = bytearray(shard.read_bytes())
+    start, _, second = np.frombuffer(content[-52:-4], "<u8")[:3].tolist()
+    for chunk in (start, second):
+        claiming = bytearray(content)
+        claiming[chunk + 4 : chunk + 8] = (2**31 - 64).to_bytes(4, "little")
+        shard.write_bytes(claiming)
+        with pytest.raises(InvalidInput, match="a chunk of it does not hold 65536 bytes"):
+            kinetic.open_dataset(path)[1]
+    assert kinetic.open_dataset(path)[2].dim == 2
+
+
+def test_a_shard_with_its_index_elsewhere_is_refused(
+    dataset: tuple[dict[str, Any], Path], tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(dataset[1], tmp_path / "dataset.zarr"))
+    for metadata in (path / "zarr.json", path / "distribution/zarr.json"):
+        metadata.write_text(metadata.read_text().replace('"end"', '"start"'))
+    with pytest.raises(InvalidInput, match="distribution has another index"):
+        kinetic.open_dataset(path)
+
+
 def test_reduced_distributions_are_stored_continued_and_collected(tmp_path: Path) -> None:
     small = SMALL | {"velocity": {"dim": 3, "points": 31}, "collision": "es_bgk"}
     small |= {"output": {"distribution": True}}

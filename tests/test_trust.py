@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import runpy
+import signal
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -115,13 +116,45 @@ def test_what_the_dead_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     kept = {f".a.json.{os.getpid()}.partial", "a.partial", ".hidden", "a.1.partial"}
     for name in (dead, *kept):
         (tmp_path / name).touch()
-    (tmp_path / f".b.zarr.{NO_PROCESS}.old").mkdir()
+    for name in ("b.zarr", f".b.zarr.{NO_PROCESS}.old"):
+        (tmp_path / name).mkdir()
     outside = tmp_path.parent / "outside"
     outside.mkdir(exist_ok=True)
     (tmp_path / f".c.{NO_PROCESS}.partial").symlink_to(outside)
     remove_partials(tmp_path)
-    assert names(tmp_path) == kept
+    assert names(tmp_path) == {*kept, "b.zarr"}
     assert outside.is_dir()
+
+
+@pytest.mark.parametrize("renamed", [1, 2, 3])
+def test_a_kill_while_a_directory_is_replaced_loses_nothing(tmp_path: Path, renamed: int) -> None:
+    path = tmp_path / "store"
+    path.mkdir()
+    (path / "before").touch()
+    if not (child := os.fork()):
+        try:
+            die_after_renames(renamed)
+            with replacing(path) as partial:
+                partial.mkdir()
+                (partial / "after").touch()
+        finally:
+            os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    remove_partials(tmp_path)
+    assert (names(tmp_path), names(path)) == ({"store"}, {"before" if renamed == 1 else "after"})
+
+
+def die_after_renames(count: int) -> None:
+    """Let this process be killed as soon as it has renamed so many paths."""
+    rename, left = Path.rename, iter(range(count - 1))
+
+    def renaming(path: Path, target: Path) -> Path:
+        rename(path, target)
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return target
+
+    Path.rename = renaming  # type: ignore[method-assign, assignment]
 
 
 def test_a_directory_in_use_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -256,6 +289,10 @@ def grid(*chunk: int) -> dict[str, Any]:
     return {"name": "regular", "configuration": {"chunk_shape": chunk}}
 
 
+def keys(separator: str) -> dict[str, Any]:
+    return {"name": "default", "configuration": {"separator": separator}}
+
+
 CLAIMS: dict[str, dict[str, Any]] = {
     "a huge array": {"shape": [2**40, 8], "chunk_grid": grid(2**40, 8)},
     "many chunks": {"shape": [2**20, 2**10], "chunk_grid": grid(1, 1)},
@@ -265,6 +302,9 @@ CLAIMS: dict[str, dict[str, Any]] = {
     "objects": {"data_type": "object"},
     "a codec that can expand without bound": {"codecs": [{"name": "bytes"}, {"name": "gzip"}]},
     "a codec that runs code": {"codecs": [{"name": "numcodecs.pickle"}]},
+    "chunks under other names": {"chunk_key_encoding": {"name": "v2"}},
+    "chunks in no directory": {"chunk_key_encoding": keys(".")},
+    "chunks under no names": {"chunk_key_encoding": None},
 }
 
 
