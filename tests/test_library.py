@@ -150,7 +150,9 @@ def test_what_is_no_closure_is_refused(spec, hint):
     "spec", ["hermite-0", "hermite-25", "hermite-9999", "maxent-3", "entropy-7"]
 )
 def test_numbers_of_moments_that_are_not_there(spec):
-    assert refused(parse, spec).key == "closure.moments"
+    refusal = refused(parse, spec)
+    assert refusal.key == "compare.closures"
+    assert refusal.value == spec
 
 
 @settings(max_examples=200)

@@ -97,7 +97,7 @@ def test_it_is_solved_from_python_and_conserves() -> None:
 
 def test_it_is_compared(tmp_path: Path, quick: None) -> None:
     chosen = "compare.closures=[bounded-hermite,bounded-hermite-6]"
-    small = ["cells=12", "time.end=0.01", "time.snapshots=2", "compare.cases=1"]
+    small = ["cells=12", "time.end=0.01", "time.snapshots=2", "scheme.cfl=0.2", "compare.cases=1"]
     families = "compare.families=[wave]"
     command = ["compare", chosen, families, *small, f"hydra.run.dir={tmp_path}"]
     assert closures_main([*command, "closure.moments=2"]) == 0
