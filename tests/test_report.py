@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from fake_closures import HISTORY
+from matplotlib.lines import Line2D
 
 import kinetic
 from closures.learned import Learned
@@ -32,7 +33,7 @@ from closures.report.hierarchy import hierarchies, hierarchy_figure
 from closures.report.page import labels, learned_sections, showcases, write_report
 from closures.report.profiles import profiles
 from closures.report.reconstruction import reconstruct, samples
-from closures.report.style import PALETTE, Drawing, blank, looks, settings
+from closures.report.style import PALETTE, Drawing, blank, legend, looks, settings
 from closures.report.tables import PROPERTY_NOTES, decade_rows, flat, number, scientific
 from closures.structure import PROPERTIES
 from kinetic.moments import moments_of
@@ -290,11 +291,20 @@ def test_every_closure_has_one_colour_and_no_two_share_a_line() -> None:
     assert appearance[REFERENCE].color not in PALETTE
 
 
+def test_a_legend_is_no_wider_than_its_figure() -> None:
+    with settings():
+        figure, _ = blank(1, 1, (4.0, 3.0))
+        legend(figure, [Line2D([], [], label=f"a closure with a long name, {i}") for i in range(5)])
+        figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert 0.0 <= box.x0 < box.x1 <= figure.bbox.x1
+
+
 def test_labels_tell_closures_apart() -> None:
     closures = {spec: parse("hermite", 3) for spec in ("a/model", "b/model", "c/other", "hermite")}
     assert labels(closures) == {
-        "a/model": "a/model, K = 3",
-        "b/model": "b/model, K = 3",
+        "a/model": "a, K = 3",
+        "b/model": "b, K = 3",
         "c/other": "other, K = 3",
         "hermite": "Hermite, K = 3",
     }

@@ -131,7 +131,9 @@ def labels_of(counts: Mapping[str, int]) -> dict[str, str]:
 def _label(spec: str, moments: int, parts: int) -> str:
     name = TITLES.get(spec.partition("-")[0], spec)
     if "/" in spec:
-        name = "/".join(Path(spec).parts[-parts:])
+        place = Path(spec).parts[-parts:]
+        # What training leaves is called like that in every run.
+        name = "/".join(place[:-1] if len(place) > 1 and place[-1] == "model" else place)
     return f"{name}, K = {moments}" if moments else name
 
 

@@ -207,8 +207,12 @@ def blank(rows: int, columns: int, size: tuple[float, float], **options: Any) ->
 
 
 def legend(figure: Figure, handles: Sequence[Any]) -> None:
-    """Put the one legend of a figure above its panels."""
-    columns = math.ceil(len(handles) / math.ceil(len(handles) / 6))
+    """Put the one legend of a figure above its panels, in as many columns as its width holds."""
+    em = mpl.rcParams["font.size"] / 72.0
+    # A handle and what parts it from its label and its neighbour, and letters half as wide as high.
+    entry = em * (5.0 + 0.55 * max(len(handle.get_label()) for handle in handles))
+    most = max(1, min(6, int(figure.get_figwidth() / entry)))
+    columns = math.ceil(len(handles) / math.ceil(len(handles) / most))
     figure.legend(handles=handles, loc="outside upper center", ncols=columns, handlelength=2.2)
 
 
