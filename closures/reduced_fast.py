@@ -8,10 +8,11 @@ found to `TOLERANCE` only, what is left of the residual being kept with the mome
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable
 from dataclasses import fields
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -175,6 +176,33 @@ def _collisions(closure: ReducedClosure) -> dict[str, Array]:
     return {"rates": rates, "modes": np.ascontiguousarray(modes)}
 
 
+class End(NamedTuple):
+    """What a trajectory has come to, of N cells.
+
+    U (N, 3), m (N, K), theta (N, P), its functions in the order of `Tables`: the state in the slot
+    `place`, or, where `code` says that it could not go on, in the first one: then `place` is the
+    cell. first: U of the first slot. time: where it ended. damped: cells that needed the damped
+    method. status: of the search for theta (N,).
+    """
+
+    U: Array
+    m: Array
+    theta: Array
+    first: Array
+    status: NDArray[np.int64]
+    time: float
+    code: int
+    place: int
+    damped: int
+
+    @classmethod
+    def of(cls, space: Space, time: float, code: int, place: int, damped: int) -> End:
+        """Copy what is asked for of a space, which is used again."""
+        slot = place if code == reduced_runtime.DONE else 0
+        state = space.U[slot].copy(), space.m.copy(), space.theta[slot].copy()
+        return cls(*state, space.U[0].copy(), space.status.copy(), time, code, place, damped)
+
+
 class CompiledReduced(FiniteVolume):
     """`FiniteVolume` with compiled steps; see there."""
 
@@ -241,15 +269,14 @@ class CompiledReduced(FiniteVolume):
         """
         marching = reduced_runtime.MARCH[self.scheme.limiter]
 
-        def one(b: int) -> tuple[Space, float, int, int, int]:
-            space, problem = self._space(), self._problem()
-            self._write(space, state, b)
+        def one(b: int) -> End:
+            space, problem = self._begun(state, b)
             rest = self._method, self._gases[b], self._dual, self._tables
-            return space, *marching(space, problem, *rest, float(time[b]), stop)
+            return End.of(space, *marching(space, problem, *rest, float(time[b]), stop))
 
         ends = self._each(one)
-        for b, (*_, damped) in enumerate(ends):
-            self._fallbacks[b] += damped
+        for b, end in enumerate(ends):
+            self._fallbacks[b] += end.damped
         self._raise(ends)
         return self._read(ends)
 
@@ -259,20 +286,38 @@ class CompiledReduced(FiniteVolume):
         numbers: Iterable[int] = range(self.batch)
         return list(map(one, numbers) if workers == 1 else pool(workers).map(one, numbers))
 
-    def _raise(self, ends: list[tuple[Space, float, int, int, int]]) -> None:
-        failed = [b for b, (_, _, code, _, _) in enumerate(ends) if code != reduced_runtime.DONE]
+    def _raise(self, ends: list[End]) -> None:
+        failed = [b for b, end in enumerate(ends) if end.code != reduced_runtime.DONE]
         if not failed:
             return
-        U = torch.from_numpy(np.concatenate([space.U[0] for space, *_ in ends]))
-        codes = {ends[b][2] for b in failed}
-        undecodable = reduced_runtime.NO_DENSITY in codes
-        cells = torch.tensor([b * self.cells + ends[b][3] for b in failed])
+        U = torch.from_numpy(np.concatenate([end.first for end in ends]))
+        undecodable = reduced_runtime.NO_DENSITY in {ends[b].code for b in failed}
+        cells = torch.tensor([b * self.cells + ends[b].place for b in failed])
         raise Failure(
             cells,
             Frame.of(U, self.closure.dimension),
             UNDECODABLE if undecodable else NONPHYSICAL,
-            torch.tensor([end[1] for end in ends], dtype=torch.float64),
+            torch.tensor([end.time for end in ends], dtype=torch.float64),
         )
+
+    @cached_property
+    def _spaces(self) -> threading.local:
+        """The space of each thread."""
+        return threading.local()
+
+    def _begun(self, state: State, b: int) -> tuple[Space, Problem]:
+        """The space of this thread with the state of trajectory b in slot 0, all else as new.
+
+        One for each trajectory would have to be fetched from memory for every snapshot.
+        """
+        held = self._spaces
+        if not hasattr(held, "space"):
+            held.space, held.problem = self._space(), self._problem()
+        space, problem = held.space, held.problem
+        for array in (space.rest, space.holds, space.status, problem.residual):
+            array[...] = 0
+        self._write(space, state, b)
+        return space, problem
 
     def _space(self) -> Space:
         t, s, N, F = self._tables, len(self._method.alpha), self.cells, self._faces_held
@@ -313,14 +358,10 @@ class CompiledReduced(FiniteVolume):
         space.U[0], space.m[:] = state.U[rows].numpy(), state.m[rows].numpy()
         space.theta[0] = state.theta[rows].numpy()[:, self._tables.order]
 
-    def _read(self, ends: list[tuple[Space, float, int, int, int]]) -> State:
-        """The state in the slots where trajectories have ended."""
+    def _read(self, ends: list[End]) -> State:
+        """The state where trajectories have ended."""
         order = np.argsort(self._tables.order)
-        parts = (
-            [space.U[base] for space, _, _, base, _ in ends],
-            [space.m for space, *_ in ends],
-            [space.theta[base][:, order] for space, _, _, base, _ in ends],
-        )
+        parts = ([e.U for e in ends], [e.m for e in ends], [e.theta[:, order] for e in ends])
         U, m, theta = (torch.from_numpy(np.concatenate(part)) for part in parts)
         return State(U, m, theta, self.closure.dimension)
 
@@ -331,14 +372,13 @@ class CompiledReduced(FiniteVolume):
         unknown = torch.zeros((len(m), len(self._tables.order)), dtype=U.dtype)
         state = State(U, m, unknown, self.closure.dimension)
 
-        def one(b: int) -> tuple[Space, float, int, int, int]:
-            space, problem = self._space(), self._problem()
-            self._write(space, state, b)
+        def one(b: int) -> End:
+            space, problem = self._begun(state, b)
             reduced_runtime.decode(space, problem, self._dual, self._tables.order)
-            return space, 0.0, reduced_runtime.DONE, 0, 0
+            return End.of(space, 0.0, reduced_runtime.DONE, 0, 0)
 
         ends = self._each(one)
-        status = np.concatenate([space.status for space, *_ in ends])
+        status = np.concatenate([end.status for end in ends])
         undecoded = torch.from_numpy(status == reduced_runtime.UNDECODED)
         if undecoded.any():
             raise Failure(torch.nonzero(undecoded)[:, 0], frame, UNDECODABLE)
