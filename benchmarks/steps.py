@@ -318,16 +318,17 @@ def update(network: Learned, loss: Callable[[], Tensor]) -> Call:
 def training_step() -> Case:
     """An update of w for 2048 samples, beside its flops and theta differentiated too."""
     batch, network, objective = training_samples(2048), Learned(6), Objective(1e-5)
+    measure = network.encoder.measure
     with torch.no_grad():
-        phi, mu = dual_of_samples(objective, network, batch)
-        steps = newton_steps(phi, objective.measure, mu)
+        phi, mu = dual_of_samples(network, batch)
+        steps = newton_steps(phi, measure, mu)
     # At the solution the dual is evaluated once more, and its derivative costs twice as much.
     flops = (steps + 3 * len(batch)) * newton_flops(*phi.shape)
 
     def differentiated() -> Tensor:
-        phi, mu = dual_of_samples(objective, network, batch)
-        theta, _ = DUAL.solve(phi, objective.measure, mu, torch.zeros_like(mu))
-        dual = ExponentialDual(phi, objective.measure, DUAL.regularization)
+        phi, mu = dual_of_samples(network, batch)
+        theta, _ = DUAL.solve(phi, measure, mu, torch.zeros_like(mu))
+        dual = ExponentialDual(phi, measure, DUAL.regularization)
         lost = batch.divergence - 1.0 + dual.value(mu, theta, dual.density(theta))
         return (lost.clamp(min=0.0) / (batch.divergence + objective.floor)).pow(POWER).mean()
 
@@ -335,12 +336,10 @@ def training_step() -> Case:
     return Case(own, matrix_rate(flops), update(network, differentiated))
 
 
-def dual_of_samples(
-    objective: Objective, network: Learned, batch: Samples
-) -> tuple[Tensor, Tensor]:
+def dual_of_samples(network: Learned, batch: Samples) -> tuple[Tensor, Tensor]:
     """Return phi (n, P) and the moments (samples, P) of the duals that a loss solves."""
-    features = network.encoder.features()
+    features, c = network.encoder.features(), network.encoder.c
     m = batch.averages @ features.table
     mu = torch.cat((torch.ones(len(m), 1), torch.zeros(len(m), INVARIANTS - 1)), dim=1)
-    phi = torch.cat((invariants(objective.c), features.matrix(objective.c)), dim=-1)
+    phi = torch.cat((invariants(c), features.matrix(c)), dim=-1)
     return phi, torch.cat((mu.to(m), m), dim=1)

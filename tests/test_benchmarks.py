@@ -21,7 +21,15 @@ from benchmarks.measure import (
     grow,
     run,
 )
-from benchmarks.steps import EPS, learned, newton_steps, operator_of, stepper_of
+from benchmarks.steps import (
+    EPS,
+    learned,
+    newton_steps,
+    operator_of,
+    stepper_of,
+    training_step,
+    volume_step,
+)
 from closures.dual import DualSolver
 from kinetic.boltzmann import boltzmann_operator
 from kinetic.velocity import VelocityGrid
@@ -181,3 +189,9 @@ def test_scipy_solves_the_same_dual():
     assert converged.all()
     assert np.allclose(found, theta[0].numpy(), atol=1e-6)
     assert 1 <= newton_steps(closure.phi, closure.measure, mu) <= 10
+
+
+def test_what_the_suite_measures_of_closures_runs():
+    for case in (training_step(), volume_step("entropy-6", 8)):
+        for call in (case.measured, case.limit, case.instead):
+            assert call.seconds(1) > 0.0
