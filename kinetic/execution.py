@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from multiprocessing.connection import wait as wait_for
+from time import perf_counter
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar
 
 from kinetic.errors import InvalidInput, NonPhysicalState
@@ -34,7 +35,11 @@ PATIENCE = "10s"
 """For a scheduler to answer."""
 
 AT_HAND = 2
-"""Items that a worker of a cluster is given at a time, so that it never waits for the next."""
+"""Tasks that a worker of a cluster is given at a time, so that it never waits for the next."""
+
+SHORT, MOST = 0.1, 32
+"""Items that take less seconds travel together, in tasks of about so many and of not more items:
+each task costs scheduler and client some milliseconds, of the workers' own cores if they share."""
 
 
 @dataclass(frozen=True)
@@ -245,6 +250,8 @@ def local_cluster(workers: int) -> Iterator[Any]:
         # By default workers give back memory at once, and fault it in again half of their time.
         "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**30,
         "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**25,
+        # A worker is one core: Zarr would compress chunks on others, which have workers too.
+        "distributed.nanny.pre-spawn-environ.ZARR_THREADING__MAX_WORKERS": 1,
     }
     options = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": ":0"}
     with (
@@ -266,27 +273,38 @@ def _in_flight(
 
     def submit(count: int) -> list[Any]:
         futures = []
-        for item in islice(items, count):
-            futures.append(client.submit(task, item, pure=False))
-            pending[futures[-1].key] = item
+        for _ in range(count):
+            if group := list(islice(items, together)):
+                futures.append(client.submit(_in_turn, task, group, pure=False))
+                pending[futures[-1].key] = group
         return futures
 
-    pending: dict[str, Item] = {}
+    together = 1
+    pending: dict[str, list[Item]] = {}
     lost: list[Item] = []
     workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
     completed = as_completed(submit(AT_HAND * workers))
     for future in completed:
-        item = pending.pop(future.key)
+        group = pending.pop(future.key)
         completed.update(submit(1))
         try:
-            yield item, future.result()
+            results, seconds = future.result()
         except KilledWorker:
-            lost.append(item)
+            lost += group
+            continue
+        together = min(max(1, round(SHORT * len(group) / seconds)), MOST)
+        yield from zip(group, results, strict=True)
     for item in lost:
         try:
             yield item, client.submit(task, item, pure=False).result()
         except KilledWorker:
             yield item, Failed(DIED)
+
+
+def _in_turn(task: Callable[[Item], Result], items: list[Item]) -> tuple[list[Result], float]:
+    """The results of several items, and the seconds that they took."""
+    begin = perf_counter()
+    return [task(item) for item in items], perf_counter() - begin
 
 
 def _distributed() -> Any:

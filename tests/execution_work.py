@@ -20,11 +20,11 @@ def square_if_physical(number: int) -> int:
     return number * number
 
 
-def work(folder: Path, deaths: int, item: int) -> int:
-    """Leave a trace, and on item 5 die as often as asked; return the process."""
+def work(folder: Path, deaths: int, seconds: float, item: int) -> int:
+    """Leave a trace, take some time, and on item 5 die as often as asked; return the process."""
     with (folder / f"{item}").open("a") as trace:
         trace.write(f"{os.getpid()}\n")
-    time.sleep(0.02)
+    time.sleep(seconds)
     if item == 5 and len((folder / "5").read_text().split()) <= deaths:
         os.kill(os.getpid(), signal.SIGKILL)
     return os.getpid()
