@@ -345,8 +345,10 @@ class CompiledReduced(FiniteVolume):
         return Problem(
             mu=_empty(N, P),
             residual=_aligned(np.zeros((N, P))),
+            step=_empty(N, P),
             size=_empty(N),
-            step=_empty(P),
+            after=_empty(N),
+            renewed=np.zeros(N, np.bool_),
             sums=_empty(2, 2 * h),
             weights=_empty(2, 3, h),
             rows=_empty(P, 2 * h),

@@ -22,7 +22,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from closures.runtime import (
@@ -157,14 +159,16 @@ class Space(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Dual problems of N cells: moments mu and residual (N, P), size of the residual (N,); and
-    space for one cell.
+    """Dual problems of N cells: moments mu, residual and step (N, P), sizes of the residual before
+    and after the step and whether that is by a Hessian of its own (N,); and space for one cell.
     """
 
     mu: Array
     residual: Array
-    size: Array
     step: Array
+    size: Array
+    after: Array
+    renewed: NDArray[np.bool_]
     sums: Array
     weights: Array
     rows: Array
@@ -180,6 +184,41 @@ def _called(function: Callable[..., Any]) -> Callable[..., Any]:
     """Like `_compiled`, but not in a file of its own, which no argument may be a function for."""
     flags = {"contract", "reassoc", "nsz"}
     return njit(nogil=True, error_model="numpy", fastmath=flags)(function)
+
+
+@intrinsic
+def _add_powers(typing: Any, flat: Any, place: Any, t: Any, p: Any, q: Any) -> Any:
+    """Add (p, q, p t, q t, p t^2, q t^2, p t^3, q t^3) to flat[place : place + 8].
+
+    By one operation on eight numbers, which compilers do not make of eight operations.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, place, t, p, q = arguments
+        eight = ir.VectorType(ir.DoubleType(), 8)
+        nothing, one = ir.Constant(eight, ir.Undefined), ir.Constant(eight, [1.0] * 8)
+        first, all_first = ir.Constant(ir.IntType(32), 0), ir.Constant(_Numbers, [0] * 8)
+
+        def spread(number: Any) -> Any:
+            return builder.shuffle_vector(
+                builder.insert_element(nothing, number, first), nothing, all_first
+            )
+
+        def choose(places: list[int], yes: Any, no: Any) -> Any:
+            return builder.select(ir.Constant(_Flags, places), yes, no)
+
+        power = choose([0, 0, 1, 1] * 2, spread(t), one)
+        square = choose([0] * 4 + [1] * 4, spread(builder.fmul(t, t)), one)
+        added = builder.fmul(choose([0, 1] * 4, spread(q), spread(p)), builder.fmul(power, square))
+        data = context.make_array(signature.args[0])(context, builder, array).data
+        target = builder.bitcast(builder.gep(data, [place]), eight.as_pointer())
+        builder.store(builder.fadd(builder.load(target, align=8), added), target, align=8)
+        return context.get_dummy_value()
+
+    return types.void(flat, place, t, p, q), generate
+
+
+_Numbers, _Flags = (ir.VectorType(ir.IntType(bits), 8) for bits in (32, 1))
 
 
 @_inlined
@@ -205,68 +244,78 @@ def _copy(source, target):  # type: ignore[no-untyped-def]
 
 
 @_inlined
-def _combine(theta, first, last, phi, f, side):  # type: ignore[no-untyped-def]
-    """Write sum_k theta_k phi_k, first <= k < last, into f[side], four terms at a time."""
-    size, k = f.shape[1], first
+def _copy_all(source, target):  # type: ignore[no-untyped-def]
+    """Copy tables of numbers."""
+    for cell in range(source.shape[0]):
+        for i in range(source.shape[1]):
+            for j in range(source.shape[2]):
+                target[cell, i, j] = source[cell, i, j]
+
+
+@_inlined
+def _combine(cell, theta, first, last, phi, f, side):  # type: ignore[no-untyped-def]
+    """Write sum_k theta_k phi_k, first <= k < last, into f[cell, side], four terms at a time."""
+    size, k = f.shape[2], first
     for n in range(size):
-        f[side, n] = 0.0
+        f[cell, side, n] = 0.0
     while k + 4 <= last:
-        t0, t1, t2, t3 = theta[k], theta[k + 1], theta[k + 2], theta[k + 3]
+        t0, t1 = theta[cell, k], theta[cell, k + 1]
+        t2, t3 = theta[cell, k + 2], theta[cell, k + 3]
         for n in range(size):
             one = t0 * phi[k, n] + t1 * phi[k + 1, n]
-            f[side, n] += one + t2 * phi[k + 2, n] + t3 * phi[k + 3, n]
+            f[cell, side, n] += one + t2 * phi[k + 2, n] + t3 * phi[k + 3, n]
         k += 4
     while k < last:
-        t0 = theta[k]
+        t0 = theta[cell, k]
         for n in range(size):
-            f[side, n] += t0 * phi[k, n]
+            f[cell, side, n] += t0 * phi[k, n]
         k += 1
 
 
-@_compiled
-def _density(theta, dual, f):  # type: ignore[no-untyped-def]
+@_inlined
+def _density(cell, theta, dual, f):  # type: ignore[no-untyped-def]
     """Write masses and 1/(1 - kappa) at +c and -c; return whether no kappa is at the wall."""
-    h, d = f.shape[1] // 2, dual.across
+    h, d = np.uint64(f.shape[2] // 2), dual.across
     factor, outside = np.sqrt(2.0 / d), 0
-    _combine(theta, FIRST, dual.even, dual.phi, f, FIRST)
-    _combine(theta, dual.even, theta.size, dual.phi, f, SECOND)
+    _combine(cell, theta, FIRST, dual.even, dual.phi, f, FIRST)
+    _combine(cell, theta, dual.even, theta.shape[1], dual.phi, f, SECOND)
     for n in range(h):
-        e, o = f[0, n], f[1, n]
-        p, q = f[0, h + n] * factor, f[1, h + n] * factor
+        e, o = f[cell, 0, n], f[cell, 1, n]
+        p, q = f[cell, 0, h + n] * factor, f[cell, 1, h + n] * factor
         plus, minus = p + q, p - q
         outside += (plus >= WALL) + (minus >= WALL)
         plus, minus = min(plus, WALL), min(minus, WALL)
-        f[0, n] = min(e + o - 0.5 * d * plus, MAX_EXPONENT)
-        f[1, n] = min(e - o - 0.5 * d * minus, MAX_EXPONENT)
-        f[0, h + n] = 1.0 / (1.0 - plus)
-        f[1, h + n] = 1.0 / (1.0 - minus)
+        f[cell, 0, n] = min(e + o - 0.5 * d * plus, MAX_EXPONENT)
+        f[cell, 1, n] = min(e - o - 0.5 * d * minus, MAX_EXPONENT)
+        f[cell, 0, h + n] = 1.0 / (1.0 - plus)
+        f[cell, 1, h + n] = 1.0 / (1.0 - minus)
     for side in range(2):
         for n in range(h):
-            hot = f[side, h + n]
+            hot = f[cell, side, h + n]
             spread = hot if d == 2 else np.sqrt(hot)
-            f[side, n] = dual.weights[n] * _exp(f[side, n]) * spread
+            f[cell, side, n] = dual.weights[n] * _exp(f[cell, side, n]) * spread
     return outside == 0
 
 
-@_compiled
-def _averages(dual, f, sums, mean):  # type: ignore[no-untyped-def]
+@_inlined
+def _averages(cell, dual, f, sums, mean):  # type: ignore[no-untyped-def]
     """Write <phi>, with what the barrier adds to it."""
-    h, d, P = f.shape[1] // 2, dual.across, mean.size
+    h, d, P = np.uint64(f.shape[2] // 2), dual.across, mean.shape[1]
     scale, push, t = np.sqrt(0.5 * d), np.sqrt(2.0 / d) / WALL, WALL - 1.0
     for n in range(h):
         r = dual.trace[n] * push
         # kappa/(WALL - kappa), kappa = 1 - 1/heat
-        hot, cold = f[0, h + n], f[1, h + n]
-        plus = (hot - 1.0) * (f[0, n] * scale + r / (t * hot + 1.0))
-        minus = (cold - 1.0) * (f[1, n] * scale + r / (t * cold + 1.0))
-        sums[0, n], sums[1, n] = f[0, n] + f[1, n], f[0, n] - f[1, n]
+        hot, cold = f[cell, 0, h + n], f[cell, 1, h + n]
+        plus = (hot - 1.0) * (f[cell, 0, n] * scale + r / (t * hot + 1.0))
+        minus = (cold - 1.0) * (f[cell, 1, n] * scale + r / (t * cold + 1.0))
+        sums[0, n], sums[1, n] = f[cell, 0, n] + f[cell, 1, n], f[cell, 0, n] - f[cell, 1, n]
         sums[0, h + n], sums[1, h + n] = plus + minus, plus - minus
-    _project(sums, FIRST, FIRST, dual.even, dual.phi, mean)
-    _project(sums, SECOND, dual.even, P, dual.phi, mean)
+    _project(cell, sums, FIRST, FIRST, dual.even, dual.phi, mean)
+    _project(cell, sums, SECOND, dual.even, P, dual.phi, mean)
 
 
 @_inlined
-def _project(sums, side, first, last, phi, mean):  # type: ignore[no-untyped-def]
+def _project(cell, sums, side, first, last, phi, mean):  # type: ignore[no-untyped-def]
     """Write the sums of phi_k, first <= k < last, four at a time."""
     size, k = sums.shape[1], first
     while k + 4 <= last:
@@ -277,13 +326,14 @@ def _project(sums, side, first, last, phi, mean):  # type: ignore[no-untyped-def
             s1 += g * phi[k + 1, n]
             s2 += g * phi[k + 2, n]
             s3 += g * phi[k + 3, n]
-        mean[k], mean[k + 1], mean[k + 2], mean[k + 3] = s0, s1, s2, s3
+        mean[cell, k], mean[cell, k + 1] = s0, s1
+        mean[cell, k + 2], mean[cell, k + 3] = s2, s3
         k += 4
     while k < last:
         s0 = 0.0
         for n in range(size):
             s0 += sums[side, n] * phi[k, n]
-        mean[k] = s0
+        mean[cell, k] = s0
         k += 1
 
 
@@ -297,6 +347,26 @@ def _residual(cell, mu, theta, mean, gamma, residual):  # type: ignore[no-untype
         if not abs(total) <= largest:
             largest = abs(total)
     return largest
+
+
+@_compiled
+def _try(cell, theta, dual, f):  # type: ignore[no-untyped-def]
+    """Do for a cell what `_density` does."""
+    return _density(cell, theta, dual, f)
+
+
+@_compiled
+def _look(first, last, theta, f, mean, dual, problem, status):  # type: ignore[no-untyped-def]
+    """Write what belongs to theta of the cells that are `PENDING`, first <= cell < last.
+
+    The size of the residual is infinite where a kappa is at the wall.
+    """
+    for cell in range(first, last):
+        if status[cell] == PENDING:
+            inside = _density(cell, theta, dual, f)
+            _averages(cell, dual, f, problem.sums, mean)
+            after = _residual(cell, problem.mu, theta, mean, dual.gamma, problem.residual)
+            problem.after[cell] = after if inside else np.inf
 
 
 @_compiled
@@ -320,7 +390,7 @@ def _factorise(dual, f, weights, rows, factors):  # type: ignore[no-untyped-def]
 @_inlined
 def _second_moments(dual, f, weights):  # type: ignore[no-untyped-def]
     """Write g, g mu and g (mu^2 + v), at +c and -c together, and the first less the second."""
-    h, d = f.shape[1] // 2, dual.across
+    h, d = np.uint64(f.shape[1] // 2), dual.across
     scale = np.sqrt(0.5 * d)
     for n in range(h):
         g, hot, other, cold = f[0, n], f[0, h + n], f[1, n], f[1, h + n]
@@ -337,7 +407,7 @@ def _second_moments(dual, f, weights):  # type: ignore[no-untyped-def]
 @_inlined
 def _weighted(weights, phi, first, last, rows):  # type: ignore[no-untyped-def]
     """Write what functions, first <= k < last, are to be multiplied with at the nodes."""
-    h = weights.shape[1]
+    h = np.uint64(weights.shape[1])
     for k in range(first, last):
         for n in range(h):
             rows[k, n] = weights[0, n] * phi[k, n] + weights[1, n] * phi[k, h + n]
@@ -373,39 +443,35 @@ def _whole_steps(theta, f, mean, factors, holds, dual, problem, status):  # type
     and done again with new ones; where it fails with these they become `UNDECODED`. Cells go
     through it side by side, as calls for each would cost more than their arithmetic.
     """
-    mu, residual, size, step, sums, weights, rows = problem
+    residual, step, size, after = problem.residual, problem.step, problem.size, problem.after
     N, P = theta.shape
     for _ in range(WHOLE_STEPS):
         left = 0
         for cell in range(N):
-            if status[cell] != PENDING:
-                continue
-            left += 1
-            fresh = not holds[cell]
-            if fresh:
-                _factorise(dual, f[cell], weights, rows, factors[cell])
-            _newton_step(factors[cell], residual[cell], step)
-            for k in range(P):
-                theta[cell, k] += step[k]
-            before = size[cell]
-            inside = _density(theta[cell], dual, f[cell])
-            _averages(dual, f[cell], sums, mean[cell])
-            after = _residual(cell, mu, theta, mean, dual.gamma, residual)
-            holds[cell] = after <= SLOW * before
-            if inside and after <= dual.tolerance:
-                status[cell] = FINE
-            elif not inside or not after <= GROWTH * before:
-                if fresh:
-                    status[cell] = UNDECODED
+            if status[cell] == PENDING:
+                left += 1
+                problem.renewed[cell] = not holds[cell]
+                if not holds[cell]:
+                    _factorise(dual, f[cell], problem.weights, problem.rows, factors[cell])
+                _newton_step(factors[cell], residual[cell], step[cell])
                 for k in range(P):
-                    theta[cell, k] -= step[k]
-                _density(theta[cell], dual, f[cell])
-                _averages(dual, f[cell], sums, mean[cell])
-                after = _residual(cell, mu, theta, mean, dual.gamma, residual)
-                holds[cell] = False
-            size[cell] = after
+                    theta[cell, k] += step[cell, k]
         if left == 0:
             return
+        _look(0, N, theta, f, mean, dual, problem, status)
+        for cell in range(N):
+            if status[cell] == PENDING:
+                holds[cell] = after[cell] <= SLOW * size[cell]
+                if after[cell] <= dual.tolerance:
+                    status[cell] = FINE
+                elif not after[cell] <= GROWTH * size[cell] or after[cell] == np.inf:
+                    for k in range(P):
+                        theta[cell, k] -= step[cell, k]
+                    _look(cell, cell + 1, theta, f, mean, dual, problem, status)
+                    holds[cell] = False
+                    if problem.renewed[cell]:
+                        status[cell] = UNDECODED
+                size[cell] = after[cell]
 
 
 @_compiled
@@ -422,41 +488,38 @@ def _value(cell, theta, dual, f, problem):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _damped_steps(cell, theta, f, mean, factors, dual, problem):  # type: ignore[no-untyped-def]
+def _damped_steps(cell, theta, f, mean, factors, dual, problem, status):  # type: ignore[no-untyped-def]
     """`closures.dual.DualSolver` for one cell; return whether it converged."""
-    mu, residual, _, step, sums, weights, rows = problem
-    inside = _density(theta[cell], dual, f[cell])
+    residual, step, after = problem.residual, problem.step, problem.after
+    status[cell] = PENDING
+    inside = _try(cell, theta, dual, f)
     start = 0.0
     for n in range(dual.weights.size):
         start += 2.0 * dual.weights[n]
     if not inside or not _value(cell, theta, dual, f, problem) <= start:
         _clear(theta[cell])
-        _density(theta[cell], dual, f[cell])
-    old = np.empty_like(step)
+    old = np.empty(theta.shape[1])
     for _ in range(dual.iterations):
-        _averages(dual, f[cell], sums, mean[cell])
-        size = _residual(cell, mu, theta, mean, dual.gamma, residual)
-        if size <= dual.tolerance:
+        _look(cell, cell + 1, theta, f, mean, dual, problem, status)
+        if after[cell] <= dual.tolerance:
             return True
         bound = _value(cell, theta, dual, f, problem)
-        _factorise(dual, f[cell], weights, rows, factors[cell])
-        _newton_step(factors[cell], residual[cell], step)
+        _factorise(dual, f[cell], problem.weights, problem.rows, factors[cell])
+        _newton_step(factors[cell], residual[cell], step[cell])
         slope, length = 0.0, 1.0
-        for k in range(step.size):
-            slope += residual[cell, k] * step[k]
+        for k in range(old.size):
+            slope += residual[cell, k] * step[cell, k]
             old[k] = theta[cell, k]
         for _ in range(HALVINGS + 1):
-            for k in range(step.size):
-                theta[cell, k] = old[k] + length * step[k]
-            inside = _density(theta[cell], dual, f[cell])
-            if inside:
+            for k in range(old.size):
+                theta[cell, k] = old[k] + length * step[cell, k]
+            if _try(cell, theta, dual, f):
                 value = _value(cell, theta, dual, f, problem)
                 if abs(slope) < FLAT or value <= bound + SUFFICIENT * length * slope:
                     break
             length *= 0.5
-    _averages(dual, f[cell], sums, mean[cell])
-    size = _residual(cell, mu, theta, mean, dual.gamma, residual)
-    return size <= dual.tolerance
+    _look(cell, cell + 1, theta, f, mean, dual, problem, status)
+    return after[cell] <= dual.tolerance
 
 
 @_compiled
@@ -474,7 +537,7 @@ def _search(theta, f, mean, factors, holds, dual, problem, status):  # type: ign
     _whole_steps(theta, f, mean, factors, holds, dual, problem, status)
     for cell in range(theta.shape[0]):
         if status[cell] in (PENDING, UNDECODED):
-            good = _damped_steps(cell, theta, f, mean, factors, dual, problem)
+            good = _damped_steps(cell, theta, f, mean, factors, dual, problem, status)
             status[cell] = DAMPED if good else UNDECODED
             holds[cell] = False
 
@@ -500,16 +563,15 @@ def _settle(order, problem, m, rest):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _rest(cell, theta, dual, f, mean, holds, sums, status):  # type: ignore[no-untyped-def]
+def _rest(cell, theta, dual, f, mean, holds, problem, status):  # type: ignore[no-untyped-def]
     """Let a cell begin at equilibrium."""
     _clear(theta[cell])
-    _density(theta[cell], dual, f[cell])
-    _averages(dual, f[cell], sums, mean[cell])
     status[cell], holds[cell] = PENDING, False
+    _look(cell, cell + 1, theta, f, mean, dual, problem, status)
 
 
 @_compiled
-def _strained(theta, order, dual, f, mean, holds, sums, status):  # type: ignore[no-untyped-def]
+def _strained(theta, order, dual, f, mean, holds, problem, status):  # type: ignore[no-untyped-def]
     """Put the cells that dissipation strains to equilibrium, to be searched again.
 
     See `FiniteVolume.strained`. Return whether there are any.
@@ -521,7 +583,7 @@ def _strained(theta, order, dual, f, mean, holds, sums, status):  # type: ignore
             if order[k] >= 3:
                 largest = max(largest, abs(theta[cell, k]))
         if status[cell] == UNDECODED or not largest <= STRAINED:
-            _rest(cell, theta, dual, f, mean, holds, sums, status)
+            _rest(cell, theta, dual, f, mean, holds, problem, status)
             found = True
     return found
 
@@ -542,7 +604,7 @@ def _decode(space, slot, plain, dissipated, lost, slowest, dissipates, order, du
     for cell in range(N):
         status[cell] = PENDING
     _search(theta, f, mean, held, holds, dual, problem, status)
-    if dissipates and _strained(theta, order, dual, f, mean, holds, problem.sums, status):
+    if dissipates and _strained(theta, order, dual, f, mean, holds, problem, status):
         for cell in range(N):
             if status[cell] == PENDING:
                 kind[cell] = 0
@@ -584,12 +646,11 @@ def _rises(theta, order, lost, kind, status):  # type: ignore[no-untyped-def]
 @_compiled
 def _resume(space, problem, dual, order):  # type: ignore[no-untyped-def]
     """Prepare slot 0 for its first step: what belongs to theta, and what it leaves of m."""
-    theta, f, mean, residual = space.theta[0], space.f[0], space.mean, problem.residual
+    N, status = space.m.shape[0], space.status
     _ask(space.m, order, problem.mu)
-    for cell in range(space.m.shape[0]):
-        _density(theta[cell], dual, f[cell])
-        _averages(dual, f[cell], problem.sums, mean[cell])
-        _residual(cell, problem.mu, theta, mean, dual.gamma, residual)
+    for cell in range(N):
+        status[cell] = PENDING
+    _look(0, N, space.theta[0], space.f[0], space.mean, dual, problem, status)
     _settle(order, problem, space.m, space.rest[0])
 
 
@@ -639,29 +700,31 @@ def _hold(space, slot, cell, alpha, tables, slope, origin, ratio, x, g, s, begin
     middle, width = frame[slot, cell, 0] * slope + origin, frame[slot, cell, 1] * slope
     per_heat, per_mass = d * ratio * tables.norm, d * tables.norm
     # Loops of few arrays, which are vectorised after a test that they do not overlap.
-    for n in range(h):
-        x[begin + n] = middle + width * nodes[n]
-    for n in range(h):
-        x[begin + tables.held + n] = middle - width * nodes[n]
+    count = np.uint64(h)
+    plus, minus = np.uint64(begin), np.uint64(begin + tables.held)
+    for n in range(count):
+        x[plus + n] = middle + width * nodes[n]
+    for n in range(count):
+        x[minus + n] = middle - width * nodes[n]
     for side in range(2):
-        first = begin + side * tables.held
-        for n in range(h):
+        first = minus if side else plus
+        for n in range(count):
             g[first + n] += share * f[slot, cell, side, n]
-        for n in range(h):
-            heat = f[slot, cell, side, h + n] * per_heat - per_mass
+        for n in range(count):
+            heat = f[slot, cell, side, count + n] * per_heat - per_mass
             s[first + n] += share * f[slot, cell, side, n] * heat
 
 
 @_inlined
 def _enter(space, j, cell, factor, tables, slope, origin, cold, x, g, s, begin):  # type: ignore[no-untyped-def]
     """Put `factor` times what enters a cell at stage j, less what leaves it; cold: 1/T."""
-    v, rate, q, norm = space.v, space.rate, tables.xi.size, tables.norm
-    per_mass, per_energy, first = tables.across * norm, cold * norm, cell * q
+    v, rate, norm, q = space.v, space.rate, tables.norm, np.uint64(tables.xi.size)
+    per_mass, per_energy, first = tables.across * norm, cold * norm, np.uint64(cell) * q
     for side in range(2):
-        here = begin + 2 * side * q
-        for n in range(2 * q):
+        here = np.uint64(begin) + np.uint64(2 * side) * q
+        for n in range(q + q):
             x[here + n] = v[j, side, first + n] * slope + origin
-        for n in range(2 * q):
+        for n in range(q + q):
             share = factor if n < q else -factor
             mass = share * rate[j, side, 0, first + n]
             g[here + n] = mass
@@ -682,18 +745,7 @@ def _deposit(flat, J, count, x, g, s, place):  # type: ignore[no-untyped-def]
     for n in range(8 * J):
         flat[n] = 0.0
     for n in range(count):
-        j, t, p, q = np.uint64(place[n]), x[n], g[n], s[n]
-        y = t * t
-        z = y * t
-        # All are read before one is written, so that they can be one operation.
-        s0, s1 = flat[j] + p, flat[j + np.uint64(1)] + q
-        s2, s3 = flat[j + np.uint64(2)] + p * t, flat[j + np.uint64(3)] + q * t
-        s4, s5 = flat[j + np.uint64(4)] + p * y, flat[j + np.uint64(5)] + q * y
-        s6, s7 = flat[j + np.uint64(6)] + p * z, flat[j + np.uint64(7)] + q * z
-        flat[j], flat[j + np.uint64(1)] = s0, s1
-        flat[j + np.uint64(2)], flat[j + np.uint64(3)] = s2, s3
-        flat[j + np.uint64(4)], flat[j + np.uint64(5)] = s4, s5
-        flat[j + np.uint64(6)], flat[j + np.uint64(7)] = s6, s7
+        _add_powers(flat, place[n], x[n], g[n], s[n])  # type: ignore[call-arg]
 
 
 @_compiled
@@ -707,6 +759,7 @@ def _encode(space, slots, i, method, resting, tables, r, particles, place, flat)
     U, frame, rest, m = space.U, space.frame, space.rest, space.m
     powers, alpha, beta = tables.powers, method.alpha, method.beta
     J, slot, pair = powers.shape[1] // 8, slots[i], 2 * tables.held
+    deposits = flat.reshape((1, flat.size))
     for cell in range(m.shape[0]):
         cold = frame[slot, cell, 2] ** 2
         slope = frame[slot, cell, 2] * tables.density
@@ -729,11 +782,7 @@ def _encode(space, slots, i, method, resting, tables, r, particles, place, flat)
                 _enter(space, j, cell, factor, tables, slope, origin, cold, x, g, s, count)
                 count += 4 * tables.xi.size
         _deposit(flat, J, count, x, g, s, place)
-        for k in range(powers.shape[0]):
-            total = 0.0
-            for n in range(powers.shape[1]):
-                total += flat[n] * powers[k, n]
-            m[cell, k] = total
+        _project(cell, deposits, FIRST, FIRST, powers.shape[0], powers, m)
         for j in range(i):
             share = alpha[i, j] * U[slots[j], cell, 0]
             for k in range(powers.shape[0]):
@@ -870,8 +919,10 @@ def _conductance(U, frame, slot, j, gas, scale, out):  # type: ignore[no-untyped
 def _pieces(space, slot, tables):  # type: ignore[no-untyped-def]
     """Write alpha(c) - c^2/2 + log of the scale, and kappa(c), of the cells as cubics."""
     exponents, P, size = tables.exponents, space.theta.shape[2], tables.exponents.shape[1]
-    for cell in range(space.m.shape[0]):
-        _combine(space.theta[slot, cell], FIRST, P, exponents, space.pieces, cell)
+    N = space.m.shape[0]
+    theta, pieces = space.theta[slot], space.pieces.reshape((N, 1, size))
+    for cell in range(N):
+        _combine(cell, theta, FIRST, P, exponents, pieces, FIRST)
         for n in range(size):
             space.pieces[cell, n] += exponents[P, n]
         scale = np.log(space.U[slot, cell, 0] * space.frame[slot, cell, 2] / np.sqrt(2.0 * np.pi))
@@ -1021,8 +1072,7 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
                     slots[j] = (base + j) % s
                 slot, last = slots[i], slots[i - 1]
                 _copy(space.theta[last], space.theta[slot])
-                for cell in range(N):
-                    _copy(space.f[last, cell], space.f[slot, cell])
+                _copy_all(space.f[last], space.f[slot])
                 _update(space, slots, i, method, r)
                 bad = _frames(space, slot, dimension)
                 if bad >= 0:
@@ -1083,7 +1133,7 @@ def decode(space, problem, dual, order):  # type: ignore[no-untyped-def]
     _ask(space.m, order, problem.mu)
     for cell in range(status.size):
         status[cell] = FINE
-    _rest(0, theta, dual, f, mean, holds, problem.sums, status)
+    _rest(0, theta, dual, f, mean, holds, problem, status)
     _search(theta, f, mean, factors, holds, dual, problem, status)
     while gap < status.size:
         gap *= 2
@@ -1091,7 +1141,7 @@ def decode(space, problem, dual, order):  # type: ignore[no-untyped-def]
         for cell in range(gap // 2, status.size, gap):
             near = cell - gap // 2
             if status[near] == UNDECODED:
-                _rest(cell, theta, dual, f, mean, holds, problem.sums, status)
+                _rest(cell, theta, dual, f, mean, holds, problem, status)
             else:
                 _start(cell, near, theta, f, mean, factors, holds)
                 status[cell] = PENDING
