@@ -40,7 +40,7 @@ X_TOLERANCE = 1e-3
 COORDINATE_TOLERANCE = 1e-10
 #: Greatest difference of int f dv and the density of a solution, as a fraction of it. The f_hat of
 #: splines ends between two nodes, which on the coarsest grid that holds the gas makes up to 0.005.
-MASS_TOLERANCE = 0.05
+MASS_TOLERANCE = 0.01
 #: Greatest difference of f(v1, v2) and f(v1, -v2), as a fraction of the largest f.
 SYMMETRY = 1e-10
 #: Of the largest f of a cell: a spline of log f overshoots where f falls to zero between two nodes,

@@ -241,7 +241,7 @@ def test_restart_refuses_a_part_of_a_grid(tmp_path: Path, part: dict[str, slice]
     assert caught.value.key == "problem.path"
 
 
-@pytest.mark.parametrize("factor", [0.5, 2.0])
+@pytest.mark.parametrize("factor", [0.98, 1.02])
 def test_restart_compares_the_distribution_with_the_density(tmp_path: Path, factor: float) -> None:
     half = solve(**RUN, time={"end": 0.001, "snapshots": 2})
     half["density"].values[-1, 3] *= factor
