@@ -458,7 +458,7 @@ def _whole_steps(theta, f, mean, factors, holds, dual, problem, status):  # type
                     theta[cell, k] += step[cell, k]
         if left == 0:
             return
-        _look(0, N, theta, f, mean, dual, problem, status)
+        _look(FIRST, N, theta, f, mean, dual, problem, status)
         for cell in range(N):
             if status[cell] == PENDING:
                 holds[cell] = after[cell] <= SLOW * size[cell]
@@ -650,7 +650,7 @@ def _resume(space, problem, dual, order):  # type: ignore[no-untyped-def]
     _ask(space.m, order, problem.mu)
     for cell in range(N):
         status[cell] = PENDING
-    _look(0, N, space.theta[0], space.f[0], space.mean, dual, problem, status)
+    _look(FIRST, N, space.theta[0], space.f[0], space.mean, dual, problem, status)
     _settle(order, problem, space.m, space.rest[0])
 
 

@@ -18,7 +18,8 @@ from typing import Any
 
 from kinetic.files import read_json
 
-#: Bytes of an array, chunks of one, dimensions, entries of a store, bytes of its metadata.
+#: Bytes of what is read at once, chunks of an array, dimensions, entries of a store, bytes of its
+#: metadata.
 MOST_BYTES, MOST_CHUNKS, MOST_DIMENSIONS = 1 << 34, 10_000_000, 8
 MOST_ENTRIES, MOST_METADATA = 64, 1 << 24
 SIZES = {"float64": 8, "float32": 4, "int64": 8, "int32": 4, "int8": 1, "uint8": 1, "bool": 1}
@@ -86,8 +87,15 @@ def _check_array(folder: Path, metadata: Mapping[str, Any]) -> None:
             raise ValueError(f"a chunk of {folder.name} does not hold {size} bytes")
 
 
-def check_claim(name: str, metadata: Mapping[str, Any]) -> tuple[list[int], list[int], str]:
+def check_claim(
+    name: str, metadata: Mapping[str, Any], by_chunk: bool = False
+) -> tuple[list[int], list[int], str]:
     """Return shape, shape of a chunk and type of the numbers that the metadata of an array claim.
+
+    Args:
+        name: of the array.
+        metadata: its own.
+        by_chunk: whether it is never read whole, so that its chunks are to fit into memory.
 
     Raises:
         ValueError: they are no such things, or too large, or chunks have other names than those
@@ -103,7 +111,7 @@ def check_claim(name: str, metadata: Mapping[str, Any]) -> tuple[list[int], list
     shape = _shape(metadata.get("shape"), 0)
     if len(shape) != len(chunk):
         raise ValueError(f"{name} has no matching shape and chunks")
-    bytes_claimed = SIZES[kind] * math.prod(map(max, shape, chunk))
+    bytes_claimed = SIZES[kind] * math.prod(chunk if by_chunk else map(max, shape, chunk))
     if bytes_claimed > MOST_BYTES or math.prod(_counts(shape, chunk)) > MOST_CHUNKS:
         raise ValueError(f"{name} claims {bytes_claimed} bytes; at most {MOST_BYTES} are read")
     return shape, chunk, str(kind)

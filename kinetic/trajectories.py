@@ -376,7 +376,7 @@ def _check_layout(store: Store) -> None:
 
 def _check_storage(name: str, metadata: dict[str, Any], dim: int) -> None:
     """Refuse chunks and codecs that are not those that `create_store` writes, before reading."""
-    shape, chunk, _ = check_claim(name, metadata)
+    shape, chunk, _ = check_claim(name, metadata, by_chunk=name in CHUNKED)
     codecs = codec_names(metadata)
     known, whole = ["bytes"], shape
     if name in CHUNKED:

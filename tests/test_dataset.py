@@ -20,12 +20,13 @@ import zarr
 
 import kinetic.dataset
 import kinetic.output
+from kinetic.claims import check_claim
 from kinetic.config import DatasetRunConfig, SolveConfig
 from kinetic.dataset import generate, open_dataset
 from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.reference import run
 from kinetic.storage import Place
-from kinetic.trajectories import create_store, finished
+from kinetic.trajectories import consolidate, create_store, finished, open_store
 
 SMALL: dict[str, Any] = {
     "cells": 16,
@@ -260,6 +261,29 @@ def test_corrupted_chunk_is_found_by_its_checksum(copy: Path) -> None:
     assert opened[1].family == "shock"
     with pytest.raises(InvalidInput, match="distribution of trajectory 2 is damaged"):
         opened[2]
+
+
+PUBLISHED: dict[str, Any] = {
+    "velocity": {"dim": 2, "points": 48},
+    "time": {"snapshots": 101},
+    "collision": "boltzmann",
+    "dataset": {"trajectories": 200},
+}
+
+
+def test_what_is_read_at_once_is_bounded_and_not_the_data_set(tmp_path: Path) -> None:
+    """18.6 GB of f in 200 trajectories are read one at a time; more than that at once is not."""
+    path = tmp_path / "dataset.zarr"
+    create_store(DatasetRunConfig.from_mapping(PUBLISHED), path)
+    store = open_store(path, mode="r+")
+    store.attrs["complete"] = True
+    consolidate(path)
+    with pytest.raises(InvalidInput, match="every trajectory failed"):  # and not its size
+        open_dataset(path)
+    metadata = store["distribution"].metadata.to_dict()
+    metadata["chunk_grid"]["configuration"]["chunk_shape"] = (200, 101, 100, 48, 48)
+    with pytest.raises(ValueError, match="distribution claims 18616320000 bytes"):
+        check_claim("distribution", metadata, by_chunk=True)
 
 
 def test_a_solution_is_not_a_data_set(tmp_path: Path) -> None:
