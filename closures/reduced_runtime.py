@@ -1133,7 +1133,7 @@ def decode(space, problem, dual, order):  # type: ignore[no-untyped-def]
     _ask(space.m, order, problem.mu)
     for cell in range(status.size):
         status[cell] = FINE
-    _rest(0, theta, dual, f, mean, holds, problem, status)
+    _rest(FIRST, theta, dual, f, mean, holds, problem, status)
     _search(theta, f, mean, factors, holds, dual, problem, status)
     while gap < status.size:
         gap *= 2
