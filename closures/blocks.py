@@ -25,6 +25,7 @@ import xarray as xr
 from closures import plugins
 from closures.outcomes import Case, Outcome, versions
 from closures.resources import closures_dir
+from kinetic.claims import check_store
 from kinetic.files import read_json, replacing, write_json
 from kinetic.jobs import fingerprint
 from kinetic.output import write_solution
@@ -109,5 +110,7 @@ class Blocks:
 
 def _read(block: Path, case: Case) -> xr.Dataset:
     """Read a solution as it was: a closure's may hold what `read_solution` refuses."""
-    with xr.open_zarr(block / f"{case.name}.zarr", zarr_format=3, consolidated=False) as stored:
+    path = block / f"{case.name}.zarr"
+    check_store(path)
+    with xr.open_zarr(path, zarr_format=3, consolidated=False) as stored:
         return stored.load()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from fake_closures import (
     kinetic_at,
 )
 
+import kinetic
 from closures import comparison
-from closures.blocks import identify
+from closures.blocks import Blocks, identify
 from closures.comparison import CompareConfig, compare, judge, showcases
 from closures.gas import Gas
 from closures.library import SHIPPED, parse
@@ -344,6 +346,19 @@ def test_a_damaged_block_is_found_again(
     closures: list[str] = []
     run(tmp_path, monkeypatch, stopping_batch(closures, 6))
     assert len(closures) == 6
+
+
+def test_a_pipe_in_place_of_a_chunk_is_not_read(tmp_path: Path) -> None:
+    case = Case("wave", 1, problem("wave", seed=1, knudsen=0.1, cells=8))
+    solution = kinetic.solve(problem="wave", cells=8, time={"end": 0.001, "snapshots": 2})
+    blocks = Blocks(tmp_path, "key")
+    blocks.save([Outcome(case, "euler", None, 0.1, solution=solution)])
+    assert blocks.load("euler", [case])
+    (chunk,) = (path for path in tmp_path.rglob("density/c/**/*") if path.is_file())
+    chunk.unlink()
+    os.mkfifo(chunk)
+    # Zarr would wait for what the pipe says.
+    assert blocks.load("euler", [case]) is None
 
 
 def test_figures_of_an_earlier_comparison_do_not_survive(
