@@ -190,7 +190,8 @@ def _called(function: Callable[..., Any]) -> Callable[..., Any]:
 def _add_powers(typing: Any, flat: Any, place: Any, t: Any, p: Any, q: Any) -> Any:
     """Add (p, q, p t, q t, p t^2, q t^2, p t^3, q t^3) to flat[place : place + 8].
 
-    By one operation on eight numbers, which compilers do not make of eight operations.
+    By one operation on eight numbers, which compilers do not make of eight operations. It pays if
+    `flat` begins at a multiple of 32 bytes, as arrays of kernels do, and `place` is one of eight.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -245,7 +246,7 @@ def _copy(source, target):  # type: ignore[no-untyped-def]
 
 @_inlined
 def _copy_all(source, target):  # type: ignore[no-untyped-def]
-    """Copy tables of numbers."""
+    """Copy tables, without slices, for which references would be counted."""
     for cell in range(source.shape[0]):
         for i in range(source.shape[1]):
             for j in range(source.shape[2]):
@@ -351,7 +352,7 @@ def _residual(cell, mu, theta, mean, gamma, residual):  # type: ignore[no-untype
 
 @_compiled
 def _try(cell, theta, dual, f):  # type: ignore[no-untyped-def]
-    """Do for a cell what `_density` does."""
+    """`_density` of a cell as a call: as a part of its callers it takes long to compile."""
     return _density(cell, theta, dual, f)
 
 

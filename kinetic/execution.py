@@ -38,8 +38,8 @@ AT_HAND = 2
 """Tasks that a worker of a cluster is given at a time, so that it never waits for the next."""
 
 SHORT, MOST = 0.1, 32
-"""Items that take less seconds travel together, in tasks of about so many and of not more items:
-each task costs scheduler and client some milliseconds, of the workers' own cores if they share."""
+"""Items that take fewer seconds travel together, in tasks of about so many, and of so many items at
+most: a task costs scheduler and client some milliseconds, of the workers' cores if they share."""
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,8 @@ def _in_flight(
         except KilledWorker:
             lost += group
             continue
-        together = min(max(1, round(SHORT * len(group) / seconds)), MOST)
+        # No clock is so fine that it never shows zero.
+        together = max(1, min(MOST, round(SHORT * len(group) / max(seconds, SHORT / MOST))))
         yield from zip(group, results, strict=True)
     for item in lost:
         try:
