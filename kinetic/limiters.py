@@ -15,6 +15,7 @@ stand beside it: the limiters are compiled here into `TRANSPORTS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import copysign
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -74,17 +75,15 @@ def third(behind: float, ahead: float, d_behind: float, d_ahead: float) -> float
     Comput. Phys. 136 (1997) 83, section 2), here with minmod for the curvatures at the faces.
     The interval holds the value wherever f is smooth, and none that would make a new extremum.
     """
+    # Mirrored in f so that the curvature is not negative, no end of the interval but the lower
+    # of convex and the upper of concave data can bind; all are twice the offset.
     d = ahead - behind
-    # minmod(d, b) is b moved into the interval between d and 0.
-    least, most = min(d, 0.0), max(d, 0.0)
-    # All are twice the offset, for fewer multiplications.
-    ahead2 = ahead + ahead
-    median = ahead - min(max(d_ahead, least), most)
-    upper_limit = 2.0 * STEEPNESS * behind
-    large_curvature = behind + (8.0 / 3.0) * min(max(d_behind, least), most)
-    low = min(max(min(ahead2, median), min(upper_limit, large_curvature)), 0.0)
-    high = max(min(max(ahead2, median), max(upper_limit, large_curvature)), 0.0)
-    return 0.5 * min(max(THIRD * (behind + ahead2), low), high)
+    sign = copysign(1.0, d)
+    a, b = sign * ahead, sign * behind
+    value = sign * (THIRD * (behind + (ahead + ahead)))
+    low = min(min(a + a, 0.0), a - sign * d_ahead)
+    high = max(max(2.0 * STEEPNESS * b, 0.0), b + (8.0 / 3.0) * (sign * d_behind))
+    return (0.5 * sign) * min(max(value, low), high)
 
 
 LIMITERS: Mapping[str, Limiter] = MappingProxyType(
