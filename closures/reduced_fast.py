@@ -41,8 +41,11 @@ from closures.runtime import Array, Method
 from kinetic.collisions import BGK
 from kinetic.space import GHOSTS, ghosted_rows
 
-TOLERANCE = 2e-4
-"""Largest residual of theta."""
+TOLERANCE = 3e-4
+"""Largest residual of theta; it changes fields after t = 0.1 by 0.03 % at most."""
+
+LOOSE = 3e-3
+"""That of stages whose f_hat crosses no face: what is left stays with the moments all the same."""
 
 LANES = 8
 """Nodes are padded to a multiple of this."""
@@ -222,8 +225,10 @@ class CompiledReduced(FiniteVolume):
         return tables(self.closure, self.scheme.nodes)
 
     @cached_property
-    def _dual(self) -> Dual:
-        return dual(self.closure)._replace(tolerance=TOLERANCE)
+    def _duals(self) -> tuple[Dual, Dual]:
+        """The dual problem to `TOLERANCE`, and to `LOOSE`."""
+        exact = dual(self.closure)
+        return exact._replace(tolerance=TOLERANCE), exact._replace(tolerance=LOOSE)
 
     @cached_property
     def _method(self) -> Method:
@@ -271,7 +276,7 @@ class CompiledReduced(FiniteVolume):
 
         def one(b: int) -> End:
             space, problem = self._begun(state, b)
-            rest = self._method, self._gases[b], self._dual, self._tables
+            rest = self._method, self._gases[b], *self._duals, self._tables
             return End.of(space, *marching(space, problem, *rest, float(time[b]), stop))
 
         ends = self._each(one)
@@ -341,7 +346,7 @@ class CompiledReduced(FiniteVolume):
         )
 
     def _problem(self) -> Problem:
-        N, P, h = self.cells, len(self._tables.order), self._dual.weights.size
+        N, P, h = self.cells, len(self._tables.order), self._duals[0].weights.size
         return Problem(
             mu=_empty(N, P),
             residual=_aligned(np.zeros((N, P))),
@@ -376,7 +381,7 @@ class CompiledReduced(FiniteVolume):
 
         def one(b: int) -> End:
             space, problem = self._begun(state, b)
-            reduced_runtime.decode(space, problem, self._dual, self._tables.order)
+            reduced_runtime.decode(space, problem, self._duals[0], self._tables.order)
             return End.of(space, 0.0, reduced_runtime.DONE, 0, 0)
 
         ends = self._each(one)

@@ -932,15 +932,16 @@ def _pieces(space, slot, tables):  # type: ignore[no-untyped-def]
 
 
 @_inlined
-def _speeds(side, first, slot, frame, gas, tables, v, weight):  # type: ignore[no-untyped-def]
+def _speeds(i, side, first, slot, space, gas, tables, weight):  # type: ignore[no-untyped-def]
     """Write velocities of a group of faces, and the weights of their rule times v."""
-    xi, xi_weights, q, sign = tables.xi, tables.xi_weights, tables.xi.size, 1.0 - 2.0 * side
+    xi, xi_weights, frame, q = tables.xi, tables.xi_weights, space.frame, tables.xi.size
+    sign = 1.0 - 2.0 * side
     for k in range(TOGETHER):
         upwind = gas.rows[first + k + 2 + side]
         edge = sign * frame[slot, upwind, 0] + tables.extent * frame[slot, upwind, 1]
         edge = max(edge, 0.5 * frame[slot, upwind, 1])
         for n in range(q):
-            v[k * q + n] = sign * edge * xi[n]
+            space.v[i, side, (first + k) * q + n] = sign * edge * xi[n]
             weight[k * q + n] = sign * edge * xi[n] * (edge * xi_weights[n])
 
 
@@ -962,28 +963,32 @@ def _cells(first, slot, frame, gas, tables, cells):  # type: ignore[no-untyped-d
 
 
 @_inlined
-def _evaluate(d, pieces, intervals, v, cells, t, place, g, h):  # type: ignore[no-untyped-def]
-    """Write g and h = d T/(1 - kappa) g of f_hat at velocities v of one cell of each face."""
-    slope, origin, begin, energy = cells
-    for n in range(v.size):
-        s = v[n] * slope[n] + origin[n]
+def _evaluate(d, pieces, intervals, v, i, side, first, cells, begin, t, place, values, c):  # type: ignore[no-untyped-def]
+    """Write g and h = d T/(1 - kappa) g of f_hat at velocities v of cell c of each face.
+
+    Without slices of arrays, for which references would be counted.
+    """
+    first, begin, count = np.uint64(first), np.uint64(begin), np.uint64(t.size)
+    for n in range(count):
+        s = v[i, side, first + n] * cells[0, begin + n] + cells[1, begin + n]
         j = np.floor(min(max(s, 0.0), intervals - 0.5))
-        t[n], place[n] = s - j, np.int64(begin[n] + 8.0 * j)
+        t[n], place[n] = s - j, np.int64(cells[2, begin + n] + 8.0 * j)
     # A loop for look-ups, which are not vectorised.
-    for n in range(v.size):
+    for n in range(count):
         at, x = np.uint64(place[n]), t[n]
         alpha = (pieces[at + np.uint64(6)] * x + pieces[at + np.uint64(4)]) * x
         kappa = (pieces[at + np.uint64(7)] * x + pieces[at + np.uint64(5)]) * x
-        g[n] = (alpha + pieces[at + np.uint64(2)]) * x + pieces[at]
-        h[n] = (kappa + pieces[at + np.uint64(3)]) * x + pieces[at + np.uint64(1)]
-    for n in range(v.size):
-        kappa = min(h[n], HOTTEST)
+        values[0, c, n] = (alpha + pieces[at + np.uint64(2)]) * x + pieces[at]
+        values[1, c, n] = (kappa + pieces[at + np.uint64(3)]) * x + pieces[at + np.uint64(1)]
+    for n in range(count):
+        kappa = min(values[1, c, n], HOTTEST)
         hot = 1.0 / (1.0 - kappa)
         spread = hot if d == 2 else np.sqrt(hot)
-        f = _exp(g[n] - 0.5 * d * kappa) * spread
+        f = _exp(values[0, c, n] - 0.5 * d * kappa) * spread
         # t is outside of [0, 1] where f_hat has ended.
-        g[n] = f if abs(t[n] - 0.5) <= 0.5 else 0.0
-        h[n] = g[n] * (energy[n] * hot)
+        f = f if abs(t[n] - 0.5) <= 0.5 else 0.0
+        values[0, c, n] = f
+        values[1, c, n] = f * (cells[3, begin + n] * hot)
 
 
 @_called
@@ -996,48 +1001,45 @@ def _faces(limiter, space, slot, i, method, gas, tables, r):  # type: ignore[no-
     _clear_all(flux[i])
     for first in range(0, flux.shape[1], TOGETHER):
         _cells(first, slot, space.frame, gas, tables, cells)
+        at = first * q
         for side in range(2):
-            v = space.v[i, side, first * q : first * q + size]
-            _speeds(side, first, slot, space.frame, gas, tables, v, weight)
+            _speeds(i, side, first, slot, space, gas, tables, weight)
             for c in range(5):
                 begin = c * q if side == 0 else (5 - c) * q
-                of = (
-                    cells[0, begin : begin + size],
-                    cells[1, begin : begin + size],
-                    cells[2, begin : begin + size],
-                    cells[3, begin : begin + size],
-                )
-                _evaluate(d, pieces, intervals, v, of, t, place, values[0, c], values[1, c])
-            g = space.rate[i, side, 0, first * q : first * q + size]
-            h = space.rate[i, side, 1, first * q : first * q + size]
-            _limit(limiter, values[0], v, weight, method, r, g)
-            _limit(limiter, values[1], v, weight, method, r, h)
+                where = i, side, at, cells, begin
+                _evaluate(d, pieces, intervals, space.v, *where, t, place, values, c)
+            _limit(limiter, values, i, side, at, weight, method, r, space)
             for k in range(TOGETHER):
-                for n in range(k * q, (k + 1) * q):
-                    flow, w = g[n], v[n]
+                for n in range(at + k * q, at + (k + 1) * q):
+                    flow, w = space.rate[i, side, 0, n], space.v[i, side, n]
                     flux[i, first + k, 0] += flow
                     flux[i, first + k, 1] += flow * w
-                    flux[i, first + k, 2] += 0.5 * (flow * (w * w) + h[n])
+                    flux[i, first + k, 2] += 0.5 * (flow * (w * w) + space.rate[i, side, 1, n])
 
 
 @_inlined
-def _limit(limiter, f, v, weight, method, r, rate):  # type: ignore[no-untyped-def]
+def _limit(limiter, f, i, side, first, weight, method, r, space):  # type: ignore[no-untyped-def]
     """Write limited values at faces, not negative and as positivity bounds them, times weights."""
-    bounded, most = method.positivity > 0.0, method.positivity / r
-    for n in range(v.size):
-        here = f[2, n]
-        behind, ahead = here - f[1, n], f[3, n] - here
-        d_behind, d_ahead = behind - (f[1, n] - f[0, n]), (f[4, n] - f[3, n]) - ahead
-        value = max(here + limiter(behind, ahead, d_behind, d_ahead), 0.0)
-        value = min(value, here * (most / abs(v[n]))) if bounded else value
-        rate[n] = value * weight[n]
+    bounded, most, first = method.positivity > 0.0, method.positivity / r, np.uint64(first)
+    for m in range(2):
+        for n in range(np.uint64(weight.size)):
+            here = f[m, 2, n]
+            behind, ahead = here - f[m, 1, n], f[m, 3, n] - here
+            d_behind = behind - (f[m, 1, n] - f[m, 0, n])
+            d_ahead = (f[m, 4, n] - f[m, 3, n]) - ahead
+            value = max(here + limiter(behind, ahead, d_behind, d_ahead), 0.0)
+            bound = here * (most / abs(space.v[i, side, first + n]))
+            value = min(value, bound) if bounded else value
+            space.rate[i, side, m, first + n] = value * weight[n]
 
 
 def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
     """Return the kernel `march` that reconstructs with `limiter`."""
 
-    def march(space, problem, method, gas, dual, tables, time, stop):  # type: ignore[no-untyped-def]
+    def march(space, problem, method, gas, dual, loose, tables, time, stop):  # type: ignore[no-untyped-def]
         """Advance from `time` to `stop`, the state in slot 0, and back to it.
+
+        loose: the dual problem of stages whose f_hat crosses no face.
 
         Returns:
             The time reached, how it ends, the cell at fault, and how many were not `FINE`.
@@ -1090,12 +1092,14 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
                 else:
                     _relax(space, slot, gas, method, *rule, z, both[0], both[1])
                 chosen = both[0], both[1], lost, slowest, gas.dissipates
-                damped += _decode(space, slot, *chosen, tables.order, dual, problem)
+                crosses = method.beta[:, i].any()
+                sought = dual if crosses else loose
+                damped += _decode(space, slot, *chosen, tables.order, sought, problem)
                 for cell in range(N):
                     if space.status[cell] == UNDECODED:
                         _copy(space.U[slot], space.U[0])
                         return time, NO_DENSITY, cell, damped
-                if method.beta[:, i].any():
+                if crosses:
                     _pieces(space, slot, tables)
                     _faces(limiter, space, slot, i, method, gas, tables, r)
             base = (base + s - 1) % s
