@@ -8,9 +8,10 @@ from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
-import scipy.fft
 import torch
+from numba import njit
 from numpy.typing import NDArray
+from rocket_fft import c2r, r2c
 from torch import Tensor
 
 from benchmarks.alternatives import (
@@ -100,7 +101,7 @@ def collisions() -> Case:
     whole = boltzmann_operator(48, 9.2, 12)
     return Case(
         Call(partial(operator.spectral_sum, f)),
-        Call(partial(bare_ffts, operator, f)),
+        bare_ffts(operator, f),
         Call(partial(numpy_collisions, whole, f[:20]), factor=CELLS / 20),
     )
 
@@ -114,23 +115,26 @@ def operator_of(points: int, cells: int) -> tuple[BoltzmannOperator, Array]:
 
 
 def shared_collisions(threads: int) -> Call:
-    """Q of 100 cells on 48^2 velocities, blocks of cells shared by so many threads."""
+    """Q of 100 cells on 48^2 velocities, the cells shared by so many threads."""
     operator, f = operator_of(48, CELLS)
-
-    def evaluate() -> None:
-        with scipy.fft.set_workers(threads):
-            operator.spectral_sum(f)
-
-    return Call(evaluate)
+    return Call(partial(operator.spectral_sum, f, threads))
 
 
-def bare_ffts(operator: BoltzmannOperator, f: Array) -> None:
-    """Make the transforms of one evaluation, one forward and two back for each product and loss."""
-    size = operator.cells_in_block(f)
-    for first in range(0, len(f), size):
-        spectrum = scipy.fft.rfft2(f[first : first + size])
-        for _ in range(operator.angles // 2 + 1):
-            scipy.fft.irfft2(spectrum)
+def bare_ffts(operator: BoltzmannOperator, f: Array) -> Call:
+    """The transforms of one evaluation, one forward and two back for each product and loss."""
+    N = operator.axis.points
+    spectrum = np.zeros((1, N, N // 2 + 1), complex)
+    modes = np.zeros((operator.angles // 2 + 1, N, N // 2 + 1), complex)
+    fields = np.empty((len(modes), N, N))
+    return Call(partial(transform, f, np.array([1, 2]), spectrum, modes, fields))
+
+
+@njit(nogil=True)
+def transform(f, axes, spectrum, modes, fields):  # type: ignore[no-untyped-def]
+    """Make the transforms of `bare_ffts`, cell by cell."""
+    for cell in range(f.shape[0]):
+        r2c(f[cell : cell + 1], spectrum, axes, True, 1.0, 1)
+        c2r(modes, fields, axes, False, 1.0, 1)
 
 
 @cache

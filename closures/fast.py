@@ -12,12 +12,9 @@ solver is `FiniteVolume` itself.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from functools import cache, cached_property
-from itertools import pairwise
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -44,6 +41,7 @@ from closures.runtime import Array, Gas, Method, Stages, Tables
 from closures.stiffness import DENSITY, LOWEST, speed_up
 from kinetic.collisions import BGK
 from kinetic.imex import ImexTableau
+from kinetic.threads import share
 
 SHARE = 512
 """Cells or faces that are worth a thread."""
@@ -394,21 +392,7 @@ def _share(kernel: Callable[..., Any], size: int, *arguments: Any) -> list[Any]:
     What a kernel writes does not depend on the parts.
     """
     parts = max(1, min(torch.get_num_threads(), size // SHARE))
-    if parts == 1:
-        return [kernel(*arguments, 0, size)]
-    edges = [size * part // parts for part in range(parts + 1)]
-    return list(pool(parts).map(lambda ends: kernel(*arguments, *ends), pairwise(edges)))
-
-
-def pool(workers: int) -> ThreadPoolExecutor:
-    """Threads that are kept."""
-    return _pool(workers, os.getpid())
-
-
-@cache
-def _pool(workers: int, process: int) -> ThreadPoolExecutor:
-    """Threads of this process: those of a parent do not survive a fork."""
-    return ThreadPoolExecutor(workers)
+    return share(lambda first, last: kernel(*arguments, first, last), size, parts)
 
 
 def warm_up() -> None:

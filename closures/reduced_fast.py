@@ -21,7 +21,7 @@ from torch import Tensor
 
 from closures import reduced_runtime
 from closures.closure import Frame
-from closures.fast import cubics, method, pool
+from closures.fast import cubics, method
 from closures.features import INVARIANTS
 from closures.finite_volume import (
     NONPHYSICAL,
@@ -38,8 +38,10 @@ from closures.reduced import ReducedClosure
 from closures.reduced_features import ReducedSplineFeatures
 from closures.reduced_runtime import TOGETHER, Dual, Gas, Problem, Space, Tables
 from closures.runtime import Array, Method
+from kinetic.alignment import aligned, aligned_empty
 from kinetic.collisions import BGK
 from kinetic.space import GHOSTS, ghosted_rows
+from kinetic.threads import pool
 
 TOLERANCE = 3e-4
 """Largest residual of theta; it changes fields after t = 0.1 by 0.03 % at most."""
@@ -49,10 +51,6 @@ LOOSE = 3e-3
 
 LANES = 8
 """Nodes are padded to a multiple of this."""
-
-
-ALIGNMENT = 64
-"""Bytes of a vector register; what lies across its multiples is read half as fast."""
 
 
 class FastReducedClosure(LearnedReducedClosure):
@@ -82,7 +80,7 @@ def dual(closure: ReducedClosure) -> Dual:
     return Dual(
         across=closure.across,
         even=int((_parity(closure) > 0).sum()),
-        phi=_aligned(np.concatenate(list(both), axis=1)),
+        phi=aligned(np.concatenate(list(both), axis=1)),
         weights=_padded(halves * _upper(closure.measure.numpy())),
         trace=_padded(halves * reduced_runtime.TRACE),
         tolerance=closure.dual.tolerance,
@@ -131,28 +129,13 @@ def _upper(values: Array) -> Array:
 def _padded(values: Array) -> Array:
     """Values followed by zeros: (..., h)."""
     padding = [(0, 0)] * (values.ndim - 1) + [(0, -values.shape[-1] % LANES)]
-    return _aligned(np.pad(values, padding))
-
-
-def _empty(*shape: int) -> Array:
-    """A new array that begins at a multiple of `ALIGNMENT`, as those of numpy need not."""
-    size, whole = math.prod(shape), ALIGNMENT // 8
-    held = np.empty(size + whole)
-    first = -held.ctypes.data % ALIGNMENT // 8
-    return held[first : first + size].reshape(shape)
-
-
-def _aligned(values: Array) -> Array:
-    """A copy made by `_empty`."""
-    copy = _empty(*values.shape)
-    copy[...] = values
-    return copy
+    return aligned(np.pad(values, padding))
 
 
 def _powers(coefficients: Array) -> Array:
     """Coefficients of t^p of a and of b by turns, in each interval, (K, 8 J)."""
     both = np.stack([cubics(part) for part in coefficients], axis=-1)
-    return _aligned(both.reshape(len(both), -1))
+    return aligned(both.reshape(len(both), -1))
 
 
 def _exponents(closure: ReducedClosure, coefficients: Array) -> Array:
@@ -168,7 +151,7 @@ def _exponents(closure: ReducedClosure, coefficients: Array) -> Array:
     b = [0.0 * one.T, 0.0 * c.T, across.T, *cubics(coefficients[1]), 0.0 * one.T]
     both = np.stack((np.array(a), math.sqrt(2.0 / d) * np.array(b)), axis=-1)
     rows = np.append(_order(closure), len(a) - 1)
-    return _aligned(both.reshape(len(a), -1)[rows])
+    return aligned(both.reshape(len(a), -1)[rows])
 
 
 def _collisions(closure: ReducedClosure) -> dict[str, Array]:
@@ -329,34 +312,34 @@ class CompiledReduced(FiniteVolume):
         P, h, q, size = len(t.order), t.nodes.size, t.xi.size, t.powers.shape[1]
         K = P - INVARIANTS
         return Space(
-            U=_empty(s, N, 3),
-            theta=_empty(s, N, P),
-            f=_empty(s, N, 2, 2 * h),
-            rest=_aligned(np.zeros((s, N, K))),
-            frame=_empty(s, N, 3),
-            m=_empty(N, K),
-            mean=_empty(N, P),
-            factors=_empty(N, P, P),
+            U=aligned_empty(s, N, 3),
+            theta=aligned_empty(s, N, P),
+            f=aligned_empty(s, N, 2, 2 * h),
+            rest=aligned(np.zeros((s, N, K))),
+            frame=aligned_empty(s, N, 3),
+            m=aligned_empty(N, K),
+            mean=aligned_empty(N, P),
+            factors=aligned_empty(N, P, P),
             holds=np.zeros(N, np.bool_),
-            pieces=_empty(N, size),
-            v=_empty(s, 2, F * q),
-            rate=_empty(s, 2, 2, F * q),
-            flux=_empty(s, F, 3),
+            pieces=aligned_empty(N, size),
+            v=aligned_empty(s, 2, F * q),
+            rate=aligned_empty(s, 2, 2, F * q),
+            flux=aligned_empty(s, F, 3),
             status=np.zeros(N, np.int64),
         )
 
     def _problem(self) -> Problem:
         N, P, h = self.cells, len(self._tables.order), self._duals[0].weights.size
         return Problem(
-            mu=_empty(N, P),
-            residual=_aligned(np.zeros((N, P))),
-            step=_empty(N, P),
-            size=_empty(N),
-            after=_empty(N),
+            mu=aligned_empty(N, P),
+            residual=aligned(np.zeros((N, P))),
+            step=aligned_empty(N, P),
+            size=aligned_empty(N),
+            after=aligned_empty(N),
             renewed=np.zeros(N, np.bool_),
-            sums=_empty(2, 2 * h),
-            weights=_empty(2, 3, h),
-            rows=_empty(P, 2 * h),
+            sums=aligned_empty(2, 2 * h),
+            weights=aligned_empty(2, 3, h),
+            rows=aligned_empty(P, 2 * h),
         )
 
     def _write(self, space: Space, state: State, b: int) -> None:

@@ -43,6 +43,7 @@ from closures.runtime import (
     _exp,
     _newton_step,
     _sped_up,
+    _strict,
 )
 from kinetic.limiters import LIMITERS, Limiter
 
@@ -184,6 +185,12 @@ def _called(function: Callable[..., Any]) -> Callable[..., Any]:
     """Like `_compiled`, but not in a file of its own, which no argument may be a function for."""
     flags = {"contract", "reassoc", "nsz"}
     return njit(nogil=True, error_model="numpy", fastmath=flags)(function)
+
+
+def _merged(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Like `_inlined`, but before types are known: no references are counted for its arguments."""
+    flags = {"contract", "reassoc", "nsz"}
+    return njit(nogil=True, error_model="numpy", fastmath=flags, inline="always")(function)
 
 
 @intrinsic
@@ -436,6 +443,29 @@ def _products(rows, phi, first, last, begin, end, out):  # type: ignore[no-untyp
             out[i, j], out[i, m], out[k, j], out[k, m] = s00, s01, s10, s11
 
 
+@_strict
+def _newton_steps(factors, residual, step, theta, status):  # type: ignore[no-untyped-def]
+    """`_newton_step` of the cells that are `PENDING`, added to theta.
+
+    Of all cells in one call, and without slices, for which references would be counted.
+    """
+    P = theta.shape[1]
+    for cell in range(theta.shape[0]):
+        if status[cell] == PENDING:
+            for i in range(P):
+                d = -residual[cell, i]
+                for k in range(i):
+                    d -= factors[cell, i, k] * step[cell, k]
+                step[cell, i] = d
+            for i in range(P):
+                step[cell, i] *= factors[cell, i, i]
+            for i in range(P - 1, 0, -1):
+                for k in range(i):
+                    step[cell, k] -= factors[cell, i, k] * step[cell, i]
+            for k in range(P):
+                theta[cell, k] += step[cell, k]
+
+
 @_compiled
 def _whole_steps(theta, f, mean, factors, holds, dual, problem, status):  # type: ignore[no-untyped-def]
     """Newton's method, undamped, of the cells that are `PENDING`, which become `FINE`.
@@ -454,11 +484,9 @@ def _whole_steps(theta, f, mean, factors, holds, dual, problem, status):  # type
                 problem.renewed[cell] = not holds[cell]
                 if not holds[cell]:
                     _factorise(dual, f[cell], problem.weights, problem.rows, factors[cell])
-                _newton_step(factors[cell], residual[cell], step[cell])
-                for k in range(P):
-                    theta[cell, k] += step[cell, k]
         if left == 0:
             return
+        _newton_steps(factors, residual, step, theta, status)
         _look(FIRST, N, theta, f, mean, dual, problem, status)
         for cell in range(N):
             if status[cell] == PENDING:
@@ -962,7 +990,7 @@ def _cells(first, slot, frame, gas, tables, cells):  # type: ignore[no-untyped-d
             cells[0, n], cells[1, n], cells[2, n], cells[3, n] = slope, origin, begin, energy
 
 
-@_inlined
+@_merged
 def _evaluate(d, pieces, intervals, v, i, side, first, cells, begin, t, place, values, c):  # type: ignore[no-untyped-def]
     """Write g and h = d T/(1 - kappa) g of f_hat at velocities v of cell c of each face.
 
@@ -1006,8 +1034,9 @@ def _faces(limiter, space, slot, i, method, gas, tables, r):  # type: ignore[no-
             _speeds(i, side, first, slot, space, gas, tables, weight)
             for c in range(5):
                 begin = c * q if side == 0 else (5 - c) * q
-                where = i, side, at, cells, begin
-                _evaluate(d, pieces, intervals, space.v, *where, t, place, values, c)
+                _evaluate(
+                    d, pieces, intervals, space.v, i, side, at, cells, begin, t, place, values, c
+                )
             _limit(limiter, values, i, side, at, weight, method, r, space)
             for k in range(TOGETHER):
                 for n in range(at + k * q, at + (k + 1) * q):
@@ -1017,7 +1046,7 @@ def _faces(limiter, space, slot, i, method, gas, tables, r):  # type: ignore[no-
                     flux[i, first + k, 2] += 0.5 * (flow * (w * w) + space.rate[i, side, 1, n])
 
 
-@_inlined
+@_merged
 def _limit(limiter, f, i, side, first, weight, method, r, space):  # type: ignore[no-untyped-def]
     """Write limited values at faces, not negative and as positivity bounds them, times weights."""
     bounded, most, first = method.positivity > 0.0, method.positivity / r, np.uint64(first)

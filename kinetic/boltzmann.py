@@ -27,19 +27,18 @@ SIAM J. Sci. Comput. 28 (2006) 1029.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import sqrt
 from typing import Any
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from kinetic.errors import InvalidInput
 from kinetic.options import integer, positive
+from kinetic.spectral import spectral_sum
+from kinetic.threads import share
 from kinetic.velocity import VelocityGrid
 
 Array = NDArray[np.float64]
@@ -52,10 +51,6 @@ CUT = 0.83
 #: Extent at 48 points. It grows as sqrt(points), which keeps what the cut tails of a gas at T = 1
 #: cost, exp(-extent^2 / 2T), in balance with what the spacing costs, exp(-(pi / spacing)^2 T / 2).
 EXTENT_AT_48 = 8.0
-#: Bytes of each field of a block of cells. Its fields and modes and the factors of these then fit
-#: into a second-level cache; blocks twice as large cost more on one thread, and of blocks half as
-#: large threads wait for each other between calls as long as they compute.
-BLOCK = 240 * 2**10
 #: Precisions of f, and of its Fourier modes.
 COMPLEX = {"float32": "complex64", "float64": "complex128"}
 
@@ -124,8 +119,7 @@ class BoltzmannOperator:
         Args:
             f: distributions, real numbers of single or double precision, shape (cells, N, N), of
                 NumPy or of any library with its interface and a module `fft` (torch, JAX, CuPy).
-                The result is of the same kind. For NumPy, as many threads as
-                `scipy.fft.set_workers` allows, by default one, share blocks of cells.
+                The result is of the same kind.
 
         Raises:
             InvalidInput: f has another shape or type of numbers.
@@ -133,36 +127,28 @@ class BoltzmannOperator:
         self._check(f)
         xp = _namespace(f)
         modes, *sides = self._tables_for(xp, f)
-        if xp is not np:
-            return _conserving(_spectral_sum(xp.fft, f, modes, self.even), *sides)
-        return self._in_blocks(
-            f, lambda block: _conserving(_spectral_sum(scipy.fft, block, modes, self.even), *sides)
-        )
+        if xp is np:
+            return _conserving(self.spectral_sum(f), *sides)
+        return _conserving(_spectral_sum(xp.fft, f, modes, self.even), *sides)
 
-    def spectral_sum(self, f: Array) -> Array:
+    def spectral_sum(self, f: Array, threads: int = 1) -> Array:
         """Return Q(f) as the spectral sum has it, for arrays of NumPy as in `__call__`.
 
-        To conserve mass, momentum and energy, subtract its projection on `invariants`.
+        To conserve mass, momentum and energy, subtract its projection on `invariants`. Threads
+        share the cells; the result does not depend on their number.
         """
-        modes = self._tables_for(np, f)[0]
-        return self._in_blocks(f, lambda block: _spectral_sum(scipy.fft, block, modes, self.even))
+        f, N = np.ascontiguousarray(f), self.axis.points
+        real, whole = f.dtype, np.dtype(COMPLEX[f.dtype.name])
+        factors, axes = self._factors.astype(real, copy=False), np.array([1, 2])
+        Q = np.empty_like(f)
 
-    def _in_blocks(self, f: Array, evaluate: Callable[[Array], Array]) -> Array:
-        Q = np.empty(f.shape, f.dtype)
-        size = self.cells_in_block(f)
-        firsts = range(0, f.shape[0], size)
+        def evaluate(first: int, last: int) -> None:
+            spectrum = np.empty((1, N, N // 2 + 1), whole)
+            products, fields = np.empty_like(factors), np.empty((len(factors), N, N), real)
+            space = spectrum, spectrum.view(real).ravel(), products, fields
+            spectral_sum(first, last, f, factors, self.even, axes, *space, Q)
 
-        def fill(first: int) -> None:
-            block = slice(first, first + size)
-            Q[block] = evaluate(f[block])
-
-        workers = min(scipy.fft.get_workers(), len(firsts))
-        if workers > 1:
-            with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(fill, firsts))
-        else:
-            for first in firsts:
-                fill(first)
+        share(evaluate, len(f), min(threads, len(f)))
         return Q
 
     def _check(self, f: Any) -> None:
@@ -171,11 +157,6 @@ class BoltzmannOperator:
             raise InvalidInput("distribution.shape", shape, f"must be (cells, {N}, {N})")
         if _precision(f) not in COMPLEX:
             raise InvalidInput("distribution.dtype", f.dtype, "must be float32 or float64")
-
-    def cells_in_block(self, f: Array) -> int:
-        """Return how many cells of f are evaluated together where it is an array of NumPy."""
-        N = self.axis.points
-        return max(1, BLOCK // (N * (N + 2) * f.dtype.itemsize))
 
     def _tables_for(self, xp: Any, f: Any) -> Tables:
         """Return modes, invariants and their transpose as arrays of the kind of f, kept."""
@@ -188,6 +169,11 @@ class BoltzmannOperator:
             constants = (xp.asarray(side, dtype=f.dtype, device=f.device) for side in sides)
             self._tables[key] = (modes, *constants)
         return self._tables[key]
+
+    @cached_property
+    def _factors(self) -> Array:
+        """`_modes` for real and imaginary parts side by side, shape (n + 1, N (N + 2))."""
+        return np.repeat(self._modes, 2, axis=-1).reshape(len(self._modes), -1)
 
     @cached_property
     def _modes(self) -> Array:
@@ -220,7 +206,7 @@ class BoltzmannOperator:
 
 
 def _spectral_sum(fft: Any, f: Any, modes: Any, even: bool) -> Any:
-    """Return gain minus loss of f (cells, N, N).
+    """Return gain minus loss of f (cells, N, N): what `kinetic.spectral` does, of any library.
 
     Args:
         fft: module with the transforms of the library of f.
@@ -245,7 +231,7 @@ def _conserving(Q: Any, invariants: Any, transposed: Any) -> Any:
 
 def _mirrored(f: Any) -> Any:
     """Return f(v_1, -v_2)."""
-    return f[..., ::-1] if isinstance(f, np.ndarray) else f.flip(-1)
+    return f.flip(-1) if hasattr(f, "flip") else f[..., ::-1]  # no steps backwards in torch
 
 
 def _precision(f: Any) -> str:

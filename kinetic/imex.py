@@ -30,6 +30,7 @@ from typing import Protocol
 import numpy as np
 from numba import njit
 
+from kinetic.alignment import aligned_empty
 from kinetic.moments import Array
 
 Rows = tuple[tuple[float, ...], ...]
@@ -258,8 +259,8 @@ class ImexStepper:
         self.transport = transport
         self.relaxation = relaxation
         self.explicit = explicit
-        self._stages = np.zeros((len(tableau.explicit), *shape))
-        self._slopes = np.zeros_like(self._stages)
+        stages = len(tableau.explicit)
+        self._stages, self._slopes = aligned_empty(stages, *shape), aligned_empty(stages, *shape)
         # Of each stage, alpha and dt beta for the last step taken.
         self._weights: list[tuple[Array, Array]] = []
         self._dt = 0.0

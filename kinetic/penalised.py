@@ -29,7 +29,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
 from numba import njit
 
 from kinetic.boltzmann import BoltzmannOperator, boltzmann_operator
@@ -81,8 +80,7 @@ class Boltzmann:
             """
             np.copyto(M, f)
             relaxation(M, np.inf, 0.0, time)
-            with scipy.fft.set_workers(self.threads):
-                collisions = Q.spectral_sum(f.reshape(-1, *grid.shape)).reshape(f.shape)
+            collisions = Q.spectral_sum(f.reshape(-1, *grid.shape), self.threads).reshape(f.shape)
             add_difference(slope, collisions, M, f, penalty * grid.volume, rate, invariants)
 
         return relaxation, add

@@ -8,6 +8,7 @@ from math import ceil, isfinite
 
 import numpy as np
 
+from kinetic.alignment import aligned
 from kinetic.collisions import BGK, Collision, non_physical
 from kinetic.errors import InvalidInput, check_choice
 from kinetic.imex import TABLEAUX, ImexStepper
@@ -152,8 +153,8 @@ class Solver:
         return ImexStepper(tableau, transport, relaxation, shape, explicit)
 
     def _checked(self, f0: Array, time: float) -> Array:
-        """Return a C-contiguous copy of `f0`; raise if it is not a distribution on the grids."""
-        f = np.array(f0, dtype=float, order="C")
+        """Return an aligned copy of `f0`; raise if it is not a distribution on the grids."""
+        f = np.asarray(f0, dtype=float)
         shape = (self.space.cells, self.grid.columns)
         if f.shape != shape:
             raise InvalidInput("distribution", f.shape, f"must have the shape {shape}")
@@ -168,4 +169,4 @@ class Solver:
         bad = np.flatnonzero(~((rho > 0.0) & (T > 0.0)))
         if bad.size:
             raise non_physical(f[bad[0]], self.grid, time, int(bad[0]))
-        return f
+        return aligned(f)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import scipy.fft
 import torch
 
 import kinetic
+from kinetic.boltzmann import _spectral_sum
 from kinetic.errors import InvalidInput
 from kinetic.exact import HEAT_FLUX_RATE, STRESS_RATE, bkw, bkw_rate
 from kinetic.moments import Array
@@ -215,10 +215,25 @@ def test_single_precision_costs_only_its_round_off():
 def test_cells_are_independent_and_shared_by_threads():
     f = random_mixtures(15)
     Q = OPERATOR(f)
-    with scipy.fft.set_workers(2):
-        assert np.array_equal(OPERATOR(f), Q)
     assert np.allclose(np.concatenate([OPERATOR(cell[None]) for cell in f]), Q, rtol=0, atol=1e-16)
+    sums = OPERATOR.spectral_sum(f)
+    for threads in (2, 4, 20):
+        assert np.array_equal(OPERATOR.spectral_sum(f, threads), sums)
+    assert np.array_equal(np.concatenate([OPERATOR.spectral_sum(cell[None]) for cell in f]), sums)
     assert OPERATOR(f[:0]).shape == (0, 48, 48)
+
+
+@pytest.mark.parametrize("even", [False, True])
+@pytest.mark.parametrize("points", [16, 30, 48])
+def test_the_compiled_sum_is_that_of_any_library(points, even):
+    operator = kinetic.boltzmann_operator(points, 7.0, angles=8, even=even)
+    v1, v2 = operator.velocities
+    f = np.stack([np.exp(-0.5 * ((v1 - u) ** 2 + v2**2)) for u in (0.0, 0.4, 1.1)])
+    f[1] += f[2]
+    expected = _spectral_sum(np.fft, f, operator._modes.astype(complex), even)
+    assert distance(operator.spectral_sum(f), expected) < 5e-14
+    every = np.repeat(f, 2, axis=0)
+    assert np.array_equal(operator.spectral_sum(every[::2]), operator.spectral_sum(f))
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.float64])
