@@ -33,6 +33,7 @@ from closures.runtime import Tables
 from closures.samples import Samples, basis_averages
 from closures.solution import initial_moments
 from closures.solvers import solver_of
+from kinetic.alignment import aligned, aligned_empty
 from kinetic.boltzmann import BoltzmannOperator, boltzmann_operator
 from kinetic.collisions import BGK
 from kinetic.imex import ImexStepper
@@ -63,7 +64,7 @@ def kinetic_step(
 ) -> Case:
     """A step of BGK, beside copies of as many bytes and the same step by NumPy."""
     stepper, f, dt = stepper_of(cells, dim, points, extent)
-    other, copied = np.empty_like(f), f.copy()
+    other, copied = aligned_empty(*f.shape), aligned(f)
     copy = Call(partial(np.copyto, other, copied), factor=MOVED / 2)
     by_numpy = numpy(VelocityGrid(points, extent, dim), cells, EPS)
     instead = Call(partial(by_numpy.step, copied, dt))
@@ -75,7 +76,7 @@ def stepper_of(
 ) -> tuple[ImexStepper, Array, float]:
     """Return what makes steps of BGK from initial data `mix`, f and the step."""
     grid, space = VelocityGrid(points, extent, dim), SpaceGrid(cells)
-    f = problem("mix", seed=1, cells=cells).on_grid(grid)
+    f = aligned(problem("mix", seed=1, cells=cells).on_grid(grid))
     solver = Solver(grid, space, np.full(cells, EPS))
     dt = solver.scheme.cfl * space.dx / extent
     return solver.stepper(dt), f, dt
