@@ -41,6 +41,7 @@ from closures.runtime import (
     _compiled,
     _eliminate,
     _exp,
+    _faster,
     _newton_step,
     _sped_up,
     _strict,
@@ -858,28 +859,34 @@ def _respond(space, slot, gas, method, tables, scale, weight, correction, z, bot
     """
     m, modes = space.m, tables.modes
     N, K = m.shape
-    mode, slowing = np.empty(K), np.empty(K)
+    logarithms, transposed, slowing = np.log2(tables.rates), np.empty((K, K)), np.empty((N, K))
+    mode, new = np.empty((N, 1, K)), np.empty((N, 1, K))
+    slowed = mode.reshape((N, K))
+    for j in range(K):
+        for k in range(K):
+            transposed[k, j] = modes[j, k]
     _copy(m, both[0])
     if gas.dissipates:
         _dissipate(space, slot, gas, scale, np.zeros(N), both[1])
     for cell in range(N):
+        logarithm = np.log2(z[cell])
         for k in range(K):
-            rate = _sped_up(z[cell] * tables.rates[k], method)
-            slowing[k] = 1.0 / ((1.0 + weight * rate) * (1.0 + correction * rate * rate))
-        for kind in range(2 if gas.dissipates else 1):
-            _clear(mode)
-            for j in range(K):
-                for k in range(K):
-                    mode[k] += both[kind, cell, j] * modes[j, k]
+            rate = z[cell] * tables.rates[k]
+            slowing[cell, k] = _faster(rate, logarithm + logarithms[k], method)
+        for k in range(K):
+            rate = slowing[cell, k]
+            slowing[cell, k] = 1.0 / ((1.0 + weight * rate) * (1.0 + correction * rate * rate))
+    for kind in range(2 if gas.dissipates else 1):
+        x = both[kind]
+        for cell in range(N):
+            _combine(cell, x, FIRST, K, modes, mode, FIRST)
             for k in range(K):
-                mode[k] *= slowing[k]
-            for j in range(K):
-                new = 0.0
-                for k in range(K):
-                    new += modes[j, k] * mode[k]
-                old = both[kind, cell, j]
-                lost[kind, cell, j], slowest[kind, cell, j] = old - new, old * slowing[0]
-                both[kind, cell, j] = new
+                slowed[cell, k] *= slowing[cell, k]
+            _combine(cell, slowed, FIRST, K, transposed, new, FIRST)
+            for k in range(K):
+                lost[kind, cell, k] = x[cell, k] - new[cell, 0, k]
+                slowest[kind, cell, k] = x[cell, k] * slowing[cell, 0]
+                x[cell, k] = new[cell, 0, k]
 
 
 @_compiled

@@ -683,8 +683,14 @@ def _dissipate(m, beside, excess, before, after):  # type: ignore[no-untyped-def
 @_compiled
 def _sped_up(rate, method):  # type: ignore[no-untyped-def]
     """`closures.stiffness.sped_up`."""
+    return _faster(rate, np.log2(rate), method)
+
+
+@_part
+def _faster(rate, logarithm, method):  # type: ignore[no-untyped-def]
+    """`_sped_up` of a rate whose logarithm to the base of two is known."""
     table = method.speed_up
-    place = (np.log2(rate) - method.slowest) * method.density
+    place = (logarithm - method.slowest) * method.density
     place = min(max(place, 0.0), table.size - 1.0)
     left = min(np.int64(place), table.size - 2)
     return rate * (table[left] + (place - left) * (table[left + 1] - table[left]))
