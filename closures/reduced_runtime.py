@@ -954,16 +954,64 @@ def _conductance(U, frame, slot, j, gas, scale, out):  # type: ignore[no-untyped
 @_compiled
 def _pieces(space, slot, tables):  # type: ignore[no-untyped-def]
     """Write alpha(c) - c^2/2 + log of the scale, and kappa(c), of the cells as cubics."""
-    exponents, P, size = tables.exponents, space.theta.shape[2], tables.exponents.shape[1]
-    N = space.m.shape[0]
-    theta, pieces = space.theta[slot], space.pieces.reshape((N, 1, size))
+    U, frame, pieces = space.U, space.frame, space.pieces
+    N, size = pieces.shape
+    for cell in range(0, N, 2):
+        # A last cell alone is its own neighbour.
+        _piece_together(cell, min(cell + 1, N - 1), slot, space.theta, tables.exponents, pieces)
     for cell in range(N):
-        _combine(cell, theta, FIRST, P, exponents, pieces, FIRST)
-        for n in range(size):
-            space.pieces[cell, n] += exponents[P, n]
-        scale = np.log(space.U[slot, cell, 0] * space.frame[slot, cell, 2] / np.sqrt(2.0 * np.pi))
+        scale = np.log(U[slot, cell, 0] * frame[slot, cell, 2] / np.sqrt(2.0 * np.pi))
         for n in range(0, size, 8):
-            space.pieces[cell, n] += scale
+            pieces[cell, n] += scale
+
+
+@_inlined
+def _piece_together(one, two, slot, theta, exponents, pieces):  # type: ignore[no-untyped-def]
+    """Write sum_k theta_k exponents_k + exponents_P of two cells, for which the table is read once.
+
+    Four terms at a time, as in `_combine`.
+    """
+    one, two, P = np.uint64(one), np.uint64(two), theta.shape[2]
+    size, k = pieces.shape[1], 0
+    for n in range(size):
+        pieces[one, n] = exponents[P, n]
+        pieces[two, n] = exponents[P, n]
+    while k + 4 <= P:
+        s0, s1, t0, t1 = (
+            theta[slot, one, k],
+            theta[slot, one, k + 1],
+            theta[slot, two, k],
+            theta[slot, two, k + 1],
+        )
+        s2, s3, t2, t3 = (
+            theta[slot, one, k + 2],
+            theta[slot, one, k + 3],
+            theta[slot, two, k + 2],
+            theta[slot, two, k + 3],
+        )
+        for n in range(size):
+            e0, e1, e2, e3 = (
+                exponents[k, n],
+                exponents[k + 1, n],
+                exponents[k + 2, n],
+                exponents[k + 3, n],
+            )
+            first, second = s0 * e0 + s1 * e1, t0 * e0 + t1 * e1
+            first, second = first + s2 * e2 + s3 * e3, second + t2 * e2 + t3 * e3
+            first, second = pieces[one, n] + first, pieces[two, n] + second
+            pieces[one, n] = first
+            pieces[two, n] = second
+        k += 4
+    while k < P:
+        s0, t0 = theta[slot, one, k], theta[slot, two, k]
+        for n in range(size):
+            first, second = (
+                pieces[one, n] + s0 * exponents[k, n],
+                pieces[two, n] + t0 * exponents[k, n],
+            )
+            pieces[one, n] = first
+            pieces[two, n] = second
+        k += 1
 
 
 @_inlined
