@@ -75,8 +75,9 @@ def third(behind: float, ahead: float, d_behind: float, d_ahead: float) -> float
     Comput. Phys. 136 (1997) 83, section 2), here with minmod for the curvatures at the faces.
     The interval holds the value wherever f is smooth, and none that would make a new extremum.
     """
-    # Mirrored in f so that the curvature is not negative, no end of the interval but the lower
-    # of convex and the upper of concave data can bind; all are twice the offset.
+    # All are twice the offset. Mirrored in f so that d >= 0, the value of kappa = 1/3 lies between
+    # behind and ahead, so that of the interval's ends, each a minimum or maximum of four numbers
+    # and of minmods of the curvatures, these parts are all that can bind.
     d = ahead - behind
     sign = copysign(1.0, d)
     a, b = sign * ahead, sign * behind
