@@ -110,7 +110,7 @@ class BoltzmannOperator:
         v1, v2 = np.meshgrid(self.axis.nodes, self.axis.nodes, indexing="ij")
         return v1, v2
 
-    def __call__(self, f: Any) -> Any:
+    def __call__(self, f: Any, threads: int = 1) -> Any:
         """Return Q(f), shape (cells, N, N); it changes no mass, momentum or energy.
 
         The spectral sum conserves them to its accuracy only. The correction smallest in the norm of
@@ -120,6 +120,7 @@ class BoltzmannOperator:
             f: distributions, real numbers of single or double precision, shape (cells, N, N), of
                 NumPy or of any library with its interface and a module `fft` (torch, JAX, CuPy).
                 The result is of the same kind.
+            threads: how many share the cells of arrays of NumPy.
 
         Raises:
             InvalidInput: f has another shape or type of numbers.
@@ -128,14 +129,14 @@ class BoltzmannOperator:
         xp = _namespace(f)
         modes, *sides = self._tables_for(xp, f)
         if xp is np:
-            return _conserving(self.spectral_sum(f), *sides)
+            return _conserving(self.spectral_sum(f, threads), *sides)
         return _conserving(_spectral_sum(xp.fft, f, modes, self.even), *sides)
 
     def spectral_sum(self, f: Array, threads: int = 1) -> Array:
         """Return Q(f) as the spectral sum has it, for arrays of NumPy as in `__call__`.
 
-        To conserve mass, momentum and energy, subtract its projection on `invariants`. Threads
-        share the cells; the result does not depend on their number.
+        To conserve mass, momentum and energy, subtract its projection on `invariants`. The result
+        does not depend on the number of threads.
         """
         f, N = np.ascontiguousarray(f), self.axis.points
         real, whole = f.dtype, np.dtype(COMPLEX[f.dtype.name])
@@ -162,7 +163,7 @@ class BoltzmannOperator:
         """Return modes, invariants and their transpose as arrays of the kind of f, kept."""
         key = xp.__name__, str(f.dtype), str(f.device)
         if key not in self._tables:
-            # Complex, since NumPy would convert real factors of complex numbers at every product.
+            # Complex, since real factors of complex numbers are converted at every product.
             dtype = getattr(xp, COMPLEX[_precision(f)])
             modes = xp.asarray(self._modes, dtype=dtype, device=f.device)
             sides = (self.invariants, np.ascontiguousarray(self.invariants.T))

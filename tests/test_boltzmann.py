@@ -219,6 +219,7 @@ def test_cells_are_independent_and_shared_by_threads():
     sums = OPERATOR.spectral_sum(f)
     for threads in (2, 4, 20):
         assert np.array_equal(OPERATOR.spectral_sum(f, threads), sums)
+        assert np.array_equal(OPERATOR(f, threads), Q)
     assert np.array_equal(np.concatenate([OPERATOR.spectral_sum(cell[None]) for cell in f]), sums)
     assert OPERATOR(f[:0]).shape == (0, 48, 48)
 
