@@ -187,6 +187,11 @@ def _part(function: Callable[..., Any], fastmath: set[str] = REORDER) -> Callabl
     return njit(nogil=True, error_model="numpy", fastmath=fastmath, **wrappers)(function)
 
 
+def _merged(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Like `_part`, as lines of what calls it: a call counts references to all its arguments."""
+    return njit(nogil=True, error_model="numpy", fastmath=REORDER, inline="always")(function)
+
+
 def _strict(function: Callable[..., Any]) -> Callable[..., Any]:
     """Sums stay in their order: where that is part of the method, or they are short."""
     return _part(function, {"contract"})
@@ -217,7 +222,7 @@ def _exp(x):  # type: ignore[no-untyped-def]
     return p * _as_float((np.int64(k) + np.int64(1023)) << np.int64(52))  # type: ignore[call-arg]
 
 
-@_part
+@_merged
 def _density(theta, phi, even, weights, plus, minus):  # type: ignore[no-untyped-def]
     """Write w exp(theta.phi) at +c and -c, theta with the even functions first."""
     h = plus.size
@@ -236,7 +241,7 @@ def _density(theta, phi, even, weights, plus, minus):  # type: ignore[no-untyped
         minus[n] = weights[n] * _exp(min(e - o, MAX_EXPONENT))
 
 
-@_part
+@_merged
 def _draw(theta, even, gamma, friction, strength, force):  # type: ignore[no-untyped-def]
     """Write (gamma + s F) theta; F does not mix even functions with odd ones."""
     for k in range(theta.size):
@@ -250,7 +255,7 @@ def _draw(theta, even, gamma, friction, strength, force):  # type: ignore[no-unt
             force[k] += strength * total
 
 
-@_part
+@_merged
 def _gradient(mu, theta, phi, even, force, plus, minus, residual):  # type: ignore[no-untyped-def]
     """Write <phi> - mu + `force`; return its largest entry, NaN if one is."""
     largest = 0.0
@@ -348,11 +353,23 @@ def _value(mu, theta, force, plus, minus):  # type: ignore[no-untyped-def]
     return total
 
 
-@_part
+@_merged
 def _evaluate(theta, strength, tables, plus, minus, force):  # type: ignore[no-untyped-def]
     """Write the density of theta and what regularisation and friction add to its moments."""
     _density(theta, tables.phi, tables.even, tables.weights, plus, minus)
     _draw(theta, tables.even, tables.gamma, tables.friction, strength, force)
+
+
+@_part
+def _evaluate_apart(theta, strength, tables, plus, minus, force):  # type: ignore[no-untyped-def]
+    """`_evaluate` as a call where it is rare: its lines take half a second to compile."""
+    _evaluate(theta, strength, tables, plus, minus, force)
+
+
+@_part
+def _gradient_apart(mu, theta, tables, force, plus, minus, residual):  # type: ignore[no-untyped-def]
+    """`_gradient` as a call."""
+    return _gradient(mu, theta, tables.phi, tables.even, force, plus, minus, residual)
 
 
 @_part
@@ -374,8 +391,8 @@ def _whole_steps(mu, theta, strength, tables, plus, minus, vectors, work, held):
                 return False
             for k in range(theta.size):
                 theta[k] -= step[k]
-            _evaluate(theta, strength, tables, plus, minus, force)
-            size = _gradient(mu, theta, tables.phi, tables.even, force, plus, minus, residual)
+            _evaluate_apart(theta, strength, tables, plus, minus, force)
+            size = _gradient_apart(mu, theta, tables, force, plus, minus, residual)
             keeps = False
         elif before < np.inf:
             keeps = size <= WELL * before
@@ -392,18 +409,18 @@ def _whole_steps(mu, theta, strength, tables, plus, minus, vectors, work, held):
 @_part
 def _damped_steps(mu, theta, strength, tables, plus, minus, vectors, work):  # type: ignore[no-untyped-def]
     """`closures.dual.DualSolver` for one cell; return whether it converged."""
-    phi, even, tolerance = tables.phi, tables.even, tables.tolerance
+    tolerance = tables.tolerance
     residual, step, force = vectors
     old, maxwellian = np.empty(theta.size), 0.0
     for n in range(tables.weights.size):
         maxwellian += 2.0 * tables.weights[n]
-    _evaluate(theta, strength, tables, plus, minus, force)
+    _evaluate_apart(theta, strength, tables, plus, minus, force)
     if not _value(mu, theta, force, plus, minus) <= maxwellian:
         for k in range(theta.size):
             theta[k] = 0.0
-        _evaluate(theta, strength, tables, plus, minus, force)
+        _evaluate_apart(theta, strength, tables, plus, minus, force)
     for _ in range(tables.iterations):
-        if _gradient(mu, theta, phi, even, force, plus, minus, residual) <= tolerance:
+        if _gradient_apart(mu, theta, tables, force, plus, minus, residual) <= tolerance:
             return True
         bound = _value(mu, theta, force, plus, minus)
         _factorise(tables, strength, plus, minus, work)
@@ -416,12 +433,12 @@ def _damped_steps(mu, theta, strength, tables, plus, minus, vectors, work):  # t
         for _ in range(HALVINGS + 1):
             for k in range(theta.size):
                 theta[k] = old[k] + length * step[k]
-            _evaluate(theta, strength, tables, plus, minus, force)
+            _evaluate_apart(theta, strength, tables, plus, minus, force)
             value = _value(mu, theta, force, plus, minus)
             if abs(slope) < FLAT or value <= bound + SUFFICIENT * length * slope:
                 break
             length *= 0.5
-    return _gradient(mu, theta, phi, even, force, plus, minus, residual) <= tolerance
+    return _gradient_apart(mu, theta, tables, force, plus, minus, residual) <= tolerance
 
 
 @_compiled
