@@ -127,7 +127,7 @@ def draw(growths: Sequence[Grown], path: Path) -> None:
         title = f"{grown.name}\nstated {grown.stated}\np = {grown.exponent:.2f}"
         ax.set_title(title, fontsize="medium")
         ax.set_xticks(grown.sizes, [f"{size:g}" for size in grown.sizes])
-        ax.minorticks_off()
+        ax.xaxis.minorticks_off()
     for ax in axes[len(growths) :]:
         ax.set_axis_off()
     path.parent.mkdir(parents=True, exist_ok=True)
