@@ -1,9 +1,9 @@
 """The spectral sum of `kinetic.boltzmann`, compiled.
 
-One cell after the other: its modes, all fields that are made of them, and their products stay in
-a second-level cache, and so does not depend on the other cells what a cell gets. The transforms are
-those of DUCC (M. Reinecke), called by the kernel, which therefore needs the interpreter only once:
-threads that call transforms from Python wait for its lock as long as they compute.
+One cell after the other: its modes and all fields that are made of them stay in a second-level
+cache, and what a cell gets does not depend on the others. The transforms are those of DUCC (M.
+Reinecke), called by the kernel, which therefore needs the interpreter only once: threads that call
+transforms from Python wait for its lock as long as they compute.
 """
 
 from __future__ import annotations
