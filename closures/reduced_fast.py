@@ -44,12 +44,12 @@ from kinetic.space import GHOSTS, ghosted_rows
 from kinetic.threads import pool
 
 TOLERANCE = 3e-4
-"""Largest residual of theta. It changes fields after t = 0.1 by 0.02 % where eps <= 1 and by 0.03 % in
-free flight, of single profiles by 0.05 %."""
+"""Largest residual of theta. It changes fields after t = 0.1 by 0.02 % where eps <= 1 and by 0.03 %
+in free flight, those of single profiles by 0.05 %."""
 
 LOOSE = 1e-3
-"""That of stages whose f_hat crosses no face: what is left stays with the moments all the same. Three
-times as much disturbs 16 moments in free flight, where collisions do not take it away."""
+"""That of stages whose f_hat crosses no face: what is left stays with the moments all the same.
+Three times as much disturbs 16 moments in free flight, where collisions do not take it away."""
 
 LANES = 8
 """Nodes are padded to a multiple of this."""

@@ -248,7 +248,13 @@ def _facts(comparison: Comparison) -> dict[str, str]:
         "Seeds": f"{first} to {last}" + (f" ({span})" if span else ""),
         "Closures": str(len(comparison.closures)),
         "Failures": f"{failed} of {len(comparison.outcomes)} solutions",
-        "Collisions": f"{config['collision']['name']}, nu {config['collision']['frequency']}",
+        "Collisions": _collisions(config["collision"]),
         "Cells": str(config["cells"]),
         "Velocities of the reference": f"{velocity['points']} on ±{velocity['extent']:g}",
     }
+
+
+def _collisions(collision: Mapping[str, Any]) -> str:
+    """The operator, and its frequency nu where one can be chosen."""
+    name = str(collision["name"])
+    return name if name == "boltzmann" else f"{name}, nu {collision['frequency']}"
