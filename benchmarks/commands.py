@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.alternatives import NumpyKinetic
 from benchmarks.measure import Call, Case
-from benchmarks.steps import CELLS, EPS, stepper_of
+from benchmarks.steps import CELLS, EPS, stepper_of, steps_call
 from kinetic.config import DatasetRunConfig
 from kinetic.velocity import VelocityGrid
 
@@ -115,7 +115,7 @@ def data_set() -> Case:
     steps = TRAJECTORIES * round(DatasetRunConfig().time.end / dt) / workers
     return Case(
         generation(workers, TRAJECTORIES),
-        Call(partial(stepper.step, f, 0.0, dt), factor=steps),
+        steps_call(stepper, f, dt, steps),
         Call(partial(by_numpy.step, f.copy(), dt), factor=steps),
         rounds=2,
     )

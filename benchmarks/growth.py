@@ -13,6 +13,7 @@ from benchmarks.steps import (
     shared_collisions,
     step_call,
     stepper_of,
+    steps_call,
     training_update,
     volume,
 )
@@ -24,7 +25,7 @@ NODES = 25
 def kinetic_step(cells: float, points: float) -> Call:
     """A step of BGK in D = 1."""
     stepper, f, dt = stepper_of(int(cells), points=int(points))
-    return Call(partial(stepper.step, f, 0.0, dt))
+    return steps_call(stepper, f, dt)
 
 
 def collisions(points: float) -> Call:

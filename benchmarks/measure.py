@@ -66,7 +66,8 @@ class Benchmark:
         name: what is measured.
         limit, instead: what bounds it, and what one would use in its place.
         build: makes the case.
-        seconds, times: goals: most seconds, and least times faster than `instead`.
+        seconds, times, bound: goals: most seconds, least times faster than `instead`, and most times
+            `limit`.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Benchmark:
     build: Callable[[], Case]
     seconds: float | None = None
     times: float | None = None
+    bound: float | None = None
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,9 @@ def _goal(benchmark: Benchmark, result: Result) -> str:
         return f"< {benchmark.seconds:g} s: {'yes' if reached else 'no'}"
     if benchmark.times is not None:
         return f">= {benchmark.times:g}: {'yes' if result.faster >= benchmark.times else 'no'}"
+    if benchmark.bound is not None:
+        reached = result.of_limit <= benchmark.bound
+        return f"<= {benchmark.bound:g} × limit: {'yes' if reached else 'no'}"
     return ""
 
 

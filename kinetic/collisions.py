@@ -31,10 +31,12 @@ from typing import Protocol
 
 import numpy as np
 
-from kinetic.errors import InvalidInput, NonPhysicalState, check_choice
+from kinetic.errors import InvalidInput, check_choice
 from kinetic.imex import Explicit, ImexTableau, Relaxation
-from kinetic.moments import Array, moments_of, primitive
-from kinetic.relaxation import power_law, relax_products, relax_rows
+from kinetic.maxwellian import without_maxwellian
+from kinetic.moments import Array, moments_of
+from kinetic.moments_first import MaxwellianRelaxation
+from kinetic.relaxation import power_law, relax_products
 from kinetic.velocity import VelocityGrid
 
 # nu = rho^p T^q: the exponents (p, q) as functions of omega.
@@ -115,24 +117,25 @@ class BGK:
     def relaxation(self, grid: VelocityGrid, knudsen: Array) -> Relaxation:
         """Return the implicit step on f (cells, columns) in place, for eps of shape (cells,).
 
+        What of f relaxes at the rate r is then divided by another 1 + correction (r / eps)^2. It
+        raises `NonPhysicalState` where a cell has no equilibrium, with the time that it is given.
+
         Raises:
             InvalidInput: the operator does not exist in these dimensions.
         """
         rate, shear, heat = self.rates(grid.dim)
-        kernel, constants = _kernel(grid, shear / rate, heat / rate)
-        exponents, frequency = self.exponents, rate / knudsen
+        frequency = rate / knudsen
+        if shear == heat == rate:
+            return MaxwellianRelaxation(grid, frequency, self.exponents)
+        per_node = grid.columns // grid.points
+        weights = grid.mass[:per_node], grid.transverse[:per_node]
+        constants = grid.nodes, *weights, grid.volume, grid.dim, (shear / rate, heat / rate)
 
         def relax(f: Array, step: float, correction: float, time: float) -> None:
-            """Solve g = f + step Q(g) / eps, then bring g nearer to equilibrium, in place.
-
-            What of g relaxes at the rate r is divided by 1 + correction (r / eps)^2.
-
-            Raises:
-                NonPhysicalState: a cell has no equilibrium; it names `time`.
-            """
-            cell = kernel(f, *constants, exponents, frequency, step, correction)
+            """Solve g = f + step Q(g) / eps, then bring g nearer to equilibrium, in place."""
+            cell = relax_products(f, *constants, self.exponents, frequency, step, correction)
             if cell >= 0:
-                raise non_physical(f[cell], grid, time, cell)
+                raise without_maxwellian(moments_of(f[cell], grid), grid, time, cell)
 
         return relax
 
@@ -189,31 +192,3 @@ class Shakhov(BGK):
     def rates(self, dim: int) -> tuple[float, float, float]:
         """Return the rates of collisions, stress and heat flux over nu, in `dim` dimensions."""
         return 1.0, 1.0, self.prandtl or PRANDTL[dim]
-
-
-def _kernel(
-    grid: VelocityGrid, shear: float, heat: float
-) -> tuple[Callable[..., int], tuple[object, ...]]:
-    """Return the kernel that relaxes on a grid, and what it takes after f.
-
-    `shear` and `heat` are the rates of stress and heat flux over that of collisions.
-    """
-    if grid.dim == 1 and shear == heat == 1.0:
-        return relax_rows, (grid.nodes, grid.spacing)
-    per_node = grid.columns // grid.points
-    weights = grid.mass[:per_node], grid.transverse[:per_node]
-    return relax_products, (grid.nodes, *weights, grid.volume, grid.dim, (shear, heat))
-
-
-def non_physical(f: Array, grid: VelocityGrid, time: float, cell: int) -> NonPhysicalState:
-    """Return the error that describes the state of `cell`, whose distribution is f (columns,)."""
-    with np.errstate(all="ignore"):
-        rho, u, T = (float(a) for a in primitive(moments_of(f, grid), grid.dim))
-    values = {"rho": rho, "u": u, "T": T}
-    if not all(isfinite(value) for value in values.values()):
-        reason = "not finite"
-    elif rho <= 0.0 or T <= 0.0:
-        reason = "density and temperature must be positive"
-    else:
-        reason = "the velocity grid holds no Maxwellian of this state; refine or extend it"
-    return NonPhysicalState(time, cell, values, reason)

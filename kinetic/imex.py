@@ -19,7 +19,7 @@ Euler steps, which keeps f >= 0 up to dt = min alpha_ij / beta_ij times their bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -250,7 +250,7 @@ class ImexStepper:
     def __init__(
         self,
         tableau: ImexTableau,
-        transport: Callable[[Array, Array], None],
+        transport: Callable[..., None],
         relaxation: Relaxation,
         shape: tuple[int, int],
         explicit: Explicit | None = None,
@@ -261,35 +261,61 @@ class ImexStepper:
         self.explicit = explicit
         stages = len(tableau.explicit)
         self._stages, self._slopes = aligned_empty(stages, *shape), aligned_empty(stages, *shape)
+        # What is not a number times zero is none either.
+        self._slopes[:] = 0.0
         # Of each stage, alpha and dt beta for the last step taken.
         self._weights: list[tuple[Array, Array]] = []
         self._dt = 0.0
 
-    def step(self, f: Array, time: float, dt: float) -> None:
-        """Advance `f` in place from `time` to `time + dt`.
+    def steps(self, f: Array, time: float, dt: float, count: int) -> Iterator[int]:
+        """Advance `f` in place from `time` by `count` steps; yield after each how many there were.
 
         Errors of the relaxation pass; f is then neither the old nor the new solution.
         """
-        diagonal, transported = self.tableau.implicit_diagonal, self.tableau.transported
         if dt != self._dt:
             self._dt, (alpha, beta) = dt, self.tableau.shu_osher
             self._weights = list(zip(alpha, dt * beta, strict=True))
+        self._begin(f, time)
+        for n in range(count):
+            self._advance(f, time + n * dt, dt)
+            yield n + 1
+
+    def step(self, f: Array, time: float, dt: float) -> None:
+        """Advance `f` in place from `time` to `time + dt`."""
+        for _ in self.steps(f, time, dt, 1):
+            pass
+
+    def _begin(self, f: Array, time: float) -> None:
+        """Prepare for steps from `f`."""
+
+    def _advance(self, f: Array, time: float, dt: float) -> None:
+        diagonal, transported = self.tableau.implicit_diagonal, self.tableau.transported
         last = len(diagonal) - 1
         if transported[0]:
-            self._slope(f, self._slopes[0], time)
+            self._slope(f, 0, time)
         for i in range(1, len(diagonal)):
             stage = f if i == last else self._stages[i]
-            combine(f, self._stages, self._slopes, *self._weights[i], stage)
             correction = self.tableau.correction * dt**2 if i == last else 0.0
-            self.relaxation(stage, dt * diagonal[i], correction, time + dt)
+            self._relax(i, f, stage, dt * diagonal[i], correction, time + dt)
             if transported[i]:
-                self._slope(stage, self._slopes[i], time + dt)
+                self._slope(stage, i, time + dt)
 
-    def _slope(self, f: Array, out: Array, time: float) -> None:
-        """Write all that is explicit into `out`."""
-        self.transport(f, out)
+    def _slope(self, f: Array, i: int, time: float) -> None:
+        """Write all that is explicit of the stage i, f, into its slope."""
+        self._transport(f, i)
         if self.explicit is not None:
-            self.explicit(f, out, time)
+            self.explicit(f, self._slopes[i], time)
+
+    def _transport(self, f: Array, i: int) -> None:
+        """Write L(f) of the stage i, f, into its slope."""
+        self.transport(f, self._slopes[i])
+
+    def _relax(
+        self, i: int, f: Array, stage: Array, step: float, correction: float, time: float
+    ) -> None:
+        """Write f_i into `stage`, which may be `f`."""
+        combine(f, self._stages, self._slopes, *self._weights[i], stage)
+        self.relaxation(stage, step, correction, time)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -12,25 +12,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_received = False
+
+
+def check() -> None:
+    """Raise KeyboardInterrupt if there has been a Ctrl-C that was to be noticed.
+
+    Long work calls it as it goes on (`kinetic.progress`), for else a lost one would only end it at
+    its end.
+    """
+    if _received:
+        raise KeyboardInterrupt
+
 
 @contextmanager
 def noticed() -> Iterator[Callable[[], None]]:
-    """Notice Ctrl-C while a command runs in the main thread.
-
-    Yields:
-        What raises KeyboardInterrupt if there has been one.
-    """
-    received = False
+    """Notice Ctrl-C while a command runs in the main thread; yield `check`."""
 
     def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal received
-        received = True
+        global _received
+        _received = True
         signal.default_int_handler(number, frame)
 
-    def check() -> None:
-        if received:
-            raise KeyboardInterrupt
-
+    global _received
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield check
@@ -39,4 +43,5 @@ def noticed() -> Iterator[Callable[[], None]]:
     try:
         yield check
     finally:
+        _received = False
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -98,11 +98,19 @@ LIMITERS: Mapping[str, Limiter] = MappingProxyType(
 )
 
 
+@njit(nogil=True, forceinline=True, fastmath={"reassoc", "contract"})
+def _added(total, weight, value):  # type: ignore[no-untyped-def]
+    """Return total + weight value, in any order, so that sums vectorise."""
+    return total + weight * value
+
+
 def _compile(limiter: Limiter) -> Callable[..., None]:
     """Return the kernel of free transport that reconstructs with `limiter`."""
 
-    def transport(f, order, split, rate, bound, face, out):  # type: ignore[no-untyped-def]
-        """Write |v| (f_(j-1/2) - f_(j+1/2)) / dx into `out`, upstream minus downstream face.
+    def transport(  # type: ignore[no-untyped-def]
+        f, order, split, rate, bound, weights, flow, out, fluxes
+    ):
+        """Write F_(j-1/2) - F_(j+1/2) into `out`, F = v f_face / dx, and the sums of F of a face.
 
         Args:
             f, out: arrays of shape (cells, points).
@@ -111,23 +119,31 @@ def _compile(limiter: Limiter) -> Callable[..., None]:
             split: zero, the first node with v >= 0, and the number of nodes, shape (3,).
             rate: |v| / dx, shape (points,).
             bound: face values are kept in [0, bound f_j], shape (points,).
-            face: space for as many face values as columns are to be taken at a time.
+            weights: of the columns in the sums, shape (3, points).
+            flow: space for |F| of as many columns as are to be taken at a time.
+            fluxes: sums over the columns of weights F, of the faces from left to right, shape
+                (cells + 1, 3).
 
-        Two cells at a time share differences; so many columns that all of it stays in a first-level
-        cache. The first face is that of the third ghost, through which the gas enters: what is
-        written for the ghost itself, a cell further on, is overwritten when that is reached.
-        Indices are unsigned: that they might count from the end would keep loops from vectorising.
+        Two cells at a time share differences. The first face is that of the third ghost, through
+        which the gas enters: what is written for the ghost itself, a cell further on, is
+        overwritten when that is reached. Indices are unsigned: that they might count from the end
+        would keep loops from vectorising.
         """
+        fluxes[:] = 0.0
         for side in range(2):
             cells, end = order[side], split[side + 1]
             last = cells.size - 5
-            for begin in range(split[side], end, np.uint64(face.size)):
-                count = min(np.uint64(face.size), end - begin)
+            # Of the face downstream of the third ghost, and from there to the next one.
+            onward = 2 * side - 1
+            place, sign = (1 - side) * (f.shape[0]), float(onward)
+            for begin in range(split[side], end, np.uint64(flow.size)):
+                count = min(np.uint64(flow.size), end - begin)
                 for k in range(count):
-                    face[k] = 0.0
+                    flow[k] = 0.0
                 for i in range(0, last - 1, 2):
                     c0, c1, c2 = cells[i], cells[i + 1], cells[i + 2]
                     c3, c4, c5 = cells[i + 3], cells[i + 4], cells[i + 5]
+                    a0 = a1 = a2 = b0 = b1 = b2 = 0.0
                     for k in range(count):
                         n = begin + k
                         f2, f3 = f[c2, n], f[c3, n]
@@ -135,22 +151,40 @@ def _compile(limiter: Limiter) -> Callable[..., None]:
                         d3, d4 = f[c4, n] - f3, f[c5, n] - f[c4, n]
                         first = f2 + limiter(d1, d2, d1 - d0, d3 - d2)
                         second = f3 + limiter(d2, d3, d2 - d1, d4 - d3)
-                        first = max(0.0, min(first, bound[n] * f2))
-                        second = max(0.0, min(second, bound[n] * f3))
-                        out[c2, n] = rate[n] * (face[k] - first)
-                        out[c3, n] = rate[n] * (first - second)
-                        face[k] = second
+                        first = rate[n] * max(0.0, min(first, bound[n] * f2))
+                        second = rate[n] * max(0.0, min(second, bound[n] * f3))
+                        out[c2, n] = flow[k] - first
+                        out[c3, n] = first - second
+                        flow[k] = second
+                        a0, b0 = _added(a0, weights[0, n], first), _added(b0, weights[0, n], second)
+                        a1, b1 = _added(a1, weights[1, n], first), _added(b1, weights[1, n], second)
+                        a2, b2 = _added(a2, weights[2, n], first), _added(b2, weights[2, n], second)
+                    face = place + i * onward
+                    fluxes[face, 0] += sign * a0
+                    fluxes[face, 1] += sign * a1
+                    fluxes[face, 2] += sign * a2
+                    fluxes[face + onward, 0] += sign * b0
+                    fluxes[face + onward, 1] += sign * b1
+                    fluxes[face + onward, 2] += sign * b2
                 if last % 2 == 1:
                     c0, c1, c2 = cells[last - 1], cells[last], cells[last + 1]
                     c3, c4 = cells[last + 2], cells[last + 3]
+                    a0 = a1 = a2 = 0.0
                     for k in range(count):
                         n = begin + k
                         f2 = f[c2, n]
                         d0, d1 = f[c1, n] - f[c0, n], f2 - f[c1, n]
                         d2, d3 = f[c3, n] - f2, f[c4, n] - f[c3, n]
                         value = f2 + limiter(d1, d2, d1 - d0, d3 - d2)
-                        value = max(0.0, min(value, bound[n] * f2))
-                        out[c2, n] = rate[n] * (face[k] - value)
+                        value = rate[n] * max(0.0, min(value, bound[n] * f2))
+                        out[c2, n] = flow[k] - value
+                        a0 = _added(a0, weights[0, n], value)
+                        a1 = _added(a1, weights[1, n], value)
+                        a2 = _added(a2, weights[2, n], value)
+                    face = place + (last - 1) * onward
+                    fluxes[face, 0] += sign * a0
+                    fluxes[face, 1] += sign * a1
+                    fluxes[face, 2] += sign * a2
 
     # The symbols of a cached kernel derive from this name: kernels of one name would be mixed up.
     transport.__qualname__ = f"transport_{limiter.__name__}"

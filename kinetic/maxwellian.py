@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from kinetic.errors import NonPhysicalState
 from kinetic.moments import Array, primitive
-from kinetic.relaxation import fill_maxwellians
+from kinetic.relaxation import fill_equilibria
 from kinetic.velocity import VelocityGrid
 
 
@@ -55,16 +57,26 @@ def discrete_maxwellian(U: ArrayLike, grid: VelocityGrid, time: float = 0.0) -> 
     Raises:
         NonPhysicalState: rho or T is not positive, or no such Maxwellian exists on the grid.
     """
-    rho, u, T = primitive(np.atleast_2d(U), grid.dim)
-    M, across = np.empty((2, rho.size, grid.points))
-    cell = fill_maxwellians(rho, u, T, grid.nodes, M)
-    if cell < 0 and grid.dim == 2:
-        cell = fill_maxwellians(np.ones_like(rho), np.zeros_like(u), T, grid.nodes, across)
+    U = np.ascontiguousarray(np.atleast_2d(U))
+    cells, rows = len(U), grid.points if grid.dim == 2 else 1
+    outer, inner = np.empty((cells, rows)), np.empty((cells, grid.columns // rows))
+    alone = 0, U[None], np.empty((1, cells + 1, 3)), np.ones(1), np.ones(1)
+    rate = np.zeros(cells), (0.0, 0.0), 0.0, 0.0, False, np.empty(cells)
+    cell = fill_equilibria(*alone, grid.nodes, grid.dim, *rate, outer, inner)
     if cell >= 0:
-        values = {"rho": float(rho[cell]), "u": float(u[cell]), "T": float(T[cell])}
-        raise NonPhysicalState(time, cell, values, "no Maxwellian on the velocity grid has it")
-    if grid.dim == 1:
-        return M
-    if grid.dim == 3:
-        across = np.stack([np.ones_like(T), 2.0 * T], axis=-1)
-    return (M[:, :, None] * across[:, None, :]).reshape(rho.size, grid.columns)
+        raise without_maxwellian(U[cell], grid, time, cell)
+    return (outer[:, :, None] * inner[:, None, :]).reshape(cells, grid.columns)
+
+
+def without_maxwellian(U: Array, grid: VelocityGrid, time: float, cell: int) -> NonPhysicalState:
+    """Return the error that describes the state U (3,) of a cell that has no Maxwellian."""
+    with np.errstate(all="ignore"):
+        rho, u, T = (float(a) for a in primitive(U, grid.dim))
+    values = {"rho": rho, "u": u, "T": T}
+    if not all(isfinite(value) for value in values.values()):
+        reason = "not finite"
+    elif rho <= 0.0 or T <= 0.0:
+        reason = "density and temperature must be positive"
+    else:
+        reason = "the velocity grid holds no Maxwellian of this state; refine or extend it"
+    return NonPhysicalState(time, cell, values, reason)

@@ -36,9 +36,7 @@ def primitive(U: ArrayLike, dim: int = 1) -> tuple[Array, Array, Array]:
 
 def moments_of(f: Array, grid: VelocityGrid) -> Array:
     """Return U = ∫ (1, v_1, |v|^2 / 2) f dv, shape (..., 3)."""
-    v, mass = grid.along, grid.mass
-    energy = 0.5 * (v**2 * mass + grid.transverse)
-    return f @ (np.stack([mass, v * mass, energy], axis=-1) * grid.volume)
+    return f @ grid.invariants.T
 
 
 def stress(f: Array, grid: VelocityGrid) -> Array:

@@ -8,6 +8,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import Progress
 
+from kinetic.interrupts import check
+
 DELAY = 2.0
 
 
@@ -40,7 +42,8 @@ class ProgressBar:
             self._bar.stop()
 
     def update(self, done: int, total: int) -> None:
-        """Report that `done` of `total` steps are finished."""
+        """Report that `done` of `total` steps are finished; end here if that was asked for."""
+        check()
         if not self._enabled or time.monotonic() - self._begin < DELAY:
             return
         if self._bar is None:

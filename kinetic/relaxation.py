@@ -3,8 +3,9 @@
 Numba looks for changes of a cached kernel in the file of that kernel alone, so all that is compiled
 together with the discrete Maxwellian stands here.
 
-`relax_rows` is BGK in one dimension. `relax_products` is the rest: f has several columns for each
-node of v_1, and what it relaxes towards is a product of a factor along x and one across it,
+Maxwellians, towards which BGK relaxes f, depend on U alone: `fill_equilibria` makes them, and how
+far f goes, for `kinetic.moments_first`. `relax_products` is the rest: f has several columns for
+each node of v_1, and what it relaxes towards is a product of a factor along x and one across it,
 
     G = rho X(v_1) Y(v_2, ...),
 
@@ -44,11 +45,11 @@ LINEAR_DECREMENT = 1e-7
 REORDER: set[str] = {"reassoc", "contract"}
 # The unit Maxwellian at its peak.
 UNIT = 1.0 / sqrt(2.0 * pi)
-# Cells that are relaxed together; what is made of their rows fits into a first-level cache.
+# Cells whose Maxwellians are made together; they fit into a first-level cache.
 BLOCK = 16
-# Rows of the `work` of a block, numbers of each of its cells: the state, the share of M in what f
-# becomes, what `_seed` returns, and the sums over nodes or Newton's step, which is made of them.
-RHO, MEAN, TEMPERATURE, GAIN, SCALE, PEAK, TOP, UP, DOWN, P0, P1, P2, P3, P4, ROWS = range(15)
+# Rows of the `work` of a block, numbers of each of its factors: the state, what `_seed` returns,
+# and the sums over nodes or Newton's step, which is made of them.
+RHO, MEAN, TEMPERATURE, SCALE, PEAK, TOP, UP, DOWN, P0, P1, P2, P3, P4, ROWS = range(14)
 DA, DB, DC2, DECREMENT2 = P0, P1, P2, P3
 # A Gaussian target is kept from being colder in any direction than this share of what f is.
 LEAST = 0.5
@@ -69,44 +70,103 @@ def power_law(rho: Array, T: Array, p: float, q: float) -> Array:
     return rho**p * T**q
 
 
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=REORDER)
+def sum_columns(f, weights, U):  # type: ignore[no-untyped-def]
+    """Write U_n = sum_k weights_nk f_k, n < 3, of each row of f (cells, columns)."""
+    last = f.shape[0] - 1
+    for cell in range(0, f.shape[0], 4):
+        # Four rows share what they are weighted with; the last may come twice.
+        c0, c1 = np.uint64(cell), np.uint64(min(cell + 1, last))
+        c2, c3 = np.uint64(min(cell + 2, last)), np.uint64(min(cell + 3, last))
+        p0 = p1 = p2 = p3 = q0 = q1 = q2 = q3 = r0 = r1 = r2 = r3 = 0.0
+        for k in range(f.shape[1]):
+            f0, f1, f2, f3 = f[c0, k], f[c1, k], f[c2, k], f[c3, k]
+            p0 += f0 * weights[0, k]
+            p1 += f1 * weights[0, k]
+            p2 += f2 * weights[0, k]
+            p3 += f3 * weights[0, k]
+            q0 += f0 * weights[1, k]
+            q1 += f1 * weights[1, k]
+            q2 += f2 * weights[1, k]
+            q3 += f3 * weights[1, k]
+            r0 += f0 * weights[2, k]
+            r1 += f1 * weights[2, k]
+            r2 += f2 * weights[2, k]
+            r3 += f3 * weights[2, k]
+        U[c0, 0], U[c0, 1], U[c0, 2] = p0, q0, r0
+        U[c1, 0], U[c1, 1], U[c1, 2] = p1, q1, r1
+        U[c2, 0], U[c2, 1], U[c2, 2] = p2, q2, r2
+        U[c3, 0], U[c3, 1], U[c3, 2] = p3, q3, r3
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def fill_maxwellians(rho, u, T, v, M):  # type: ignore[no-untyped-def]
-    """Write the discrete Maxwellian of each state (cells,) into the rows of M (cells, points).
+def fill_equilibria(  # type: ignore[no-untyped-def]
+    i,
+    stages,
+    fluxes,
+    alpha,
+    beta,
+    v,
+    dim,
+    frequency,
+    exponents,
+    step,
+    correction,
+    known,
+    gain,
+    outer,
+    inner,
+):
+    """Write M[U_i] = outer_n inner_k, and the gain of f <- (1 - gain) f + gain M[U_i],
+
+        gain = 1 - 1 / ((1 + step r) (1 + correction r^2)),   r = frequency rho^p T^q.
+
+    Args:
+        i: number of the stage. U_0 is given, U_i = sum_(j<i) (alpha_j U_j + beta_j F_j) is not,
+            where F_j is what comes through the faces.
+        stages, fluxes: U_j (stages, cells, 3), and what flows through faces (stages, cells + 1, 3).
+        alpha, beta: weights, shape (stages,).
+        v: nodes along an axis, shape (points,).
+        dim: velocity dimensions D.
+        frequency: 1 / eps, shape (cells,).
+        exponents: (p, q).
+        step, correction: of the implicit step.
+        known: whether `outer` and `inner` are there already.
+        gain: shape (cells,).
+        outer, inner: shapes (cells, points) both, for D = 2; else (cells, 1) and (cells, columns).
 
     Returns:
-        The first cell whose rho or T is not positive and finite, or which has no Maxwellian on the
-        nodes v; -1 if there is none.
+        The first cell found that has no Maxwellian, -1 if there is none.
     """
-    for cell in range(rho.size):
-        if not _fill_maxwellian(rho[cell], u[cell], T[cell], v, M[cell]):
-            return cell
-    return -1
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def relax_rows(f, v, dv, exponents, frequency, step, correction):  # type: ignore[no-untyped-def]
-    """Replace each row of f (cells, points) by keep f + (1 - keep) M[f],
-
-        keep = 1 / ((1 + step r) (1 + correction r^2)),   r = frequency rho^p T^q,
-
-    where `frequency` is 1 / eps, shape (cells,), and `exponents` are (p, q).
-
-    Returns:
-        The first cell that has no Maxwellian, its row unchanged; -1 if there is none.
-    """
-    g, work = np.empty((BLOCK, v.size)), np.empty((ROWS, BLOCK))
-    for first in range(0, f.shape[0], BLOCK):
-        rows = f[first : first + BLOCK]
+    U = stages[i]
+    if i > 0:
+        _advance(i, stages, fluxes, alpha, beta)
+    spacing = (v[-1] - v[0]) / (v.size - 1)
+    factors = 2 if dim == 2 else 1
+    g, work = np.empty((2 * BLOCK, v.size)), np.empty((ROWS, 2 * BLOCK))
+    for first in range(0, U.shape[0], BLOCK):
+        cells = min(BLOCK, U.shape[0] - first)
+        _fill_states(U[first : first + cells], dim, work)
+        _fill_gains(
+            frequency[first : first + cells], exponents, step, correction, work, gain[first:]
+        )
+        if known:
+            continue
         # Sums over nodes in loops of their own do not wait for the chains of operations that make
         # numbers of each cell of them, and those vectorise.
-        _fill_states(rows, v, dv, work)
-        _fill_gains(frequency[first : first + BLOCK], exponents, step, correction, work)
-        _fill_seeds(rows.shape[0], v, dv, work)
-        _fill_newton_steps(rows.shape[0], v, dv, work, g)
-        solved = _finish(rows.shape[0], v, dv, work, g)
-        _mix(solved, v, work, g, rows)
-        if solved < rows.shape[0]:
-            return first + solved
+        _fill_seeds(factors * cells, v, spacing, work)
+        _fill_newton_steps(factors * cells, v, spacing, work, g)
+        solved = _finish(factors * cells, v, spacing, work, g)
+        if solved < factors * cells:
+            return first + solved % cells
+        if dim == 2:
+            _fill_factors(cells, 0, v, work, g, outer, first)
+            _fill_factors(cells, cells, v, work, g, inner, first)
+            continue
+        outer[first : first + cells] = 1.0
+        _fill_factors(cells, 0, v, work, g, inner if dim == 1 else g, first if dim == 1 else 0)
+        if dim == 3:
+            _fill_pairs(cells, work, g, inner, first)
     return -1
 
 
@@ -327,32 +387,38 @@ def _fill_across(T, v, dim, out, out2):  # type: ignore[no-untyped-def]
     return True
 
 
-@_part(fastmath=REORDER)
-def _fill_states(f, v, dv, work):  # type: ignore[no-untyped-def]
-    """Write rho, u and T of the rows of f (cells, points)."""
-    for i in range(f.shape[0]):
-        m0 = m1 = m2 = 0.0
-        for k in range(v.size):
-            m0 += f[i, k]
-            m1 += f[i, k] * v[k]
-            m2 += f[i, k] * (v[k] * v[k])
-        work[RHO, i], work[MEAN, i], work[TEMPERATURE, i] = m0, m1, m2
-    for i in range(f.shape[0]):
-        m0 = work[RHO, i]
-        u = work[MEAN, i] / m0
-        work[RHO, i], work[MEAN, i] = m0 * dv, u
-        work[TEMPERATURE, i] = work[TEMPERATURE, i] / m0 - u * u
+@_part()
+def _advance(i, stages, fluxes, alpha, beta):  # type: ignore[no-untyped-def]
+    """Write U_i."""
+    for cell in range(stages.shape[1]):
+        for n in range(3):
+            total = 0.0
+            for j in range(i):
+                change = fluxes[j, cell, n] - fluxes[j, cell + 1, n]
+                total += alpha[j] * stages[j, cell, n] + beta[j] * change
+            stages[i, cell, n] = total
 
 
 @_part()
-def _fill_gains(frequency, exponents, step, correction, work):  # type: ignore[no-untyped-def]
-    """Write 1 - keep of `relax_rows`."""
+def _fill_states(U, dim, work):  # type: ignore[no-untyped-def]
+    """Write rho, u and T of each cell, and after them those of the factors across x."""
+    cells = U.shape[0]
+    for i in range(cells):
+        rho, u = U[i, 0], U[i, 1] / U[i, 0]
+        T = (2.0 * U[i, 2] / rho - u * u) / dim
+        work[RHO, i], work[MEAN, i], work[TEMPERATURE, i] = rho, u, T
+        work[RHO, cells + i], work[MEAN, cells + i], work[TEMPERATURE, cells + i] = 1.0, 0.0, T
+
+
+@_part()
+def _fill_gains(frequency, exponents, step, correction, work, gain):  # type: ignore[no-untyped-def]
+    """Write the gains of `fill_equilibria`."""
     p, q = exponents
     constant = p == 0.0 and q == 0.0  # powers are slow
     for i in range(frequency.size):
         power = 1.0 if constant else power_law(work[RHO, i], work[TEMPERATURE, i], p, q)
         rate = frequency[i] * power
-        work[GAIN, i] = 1.0 - 1.0 / ((1.0 + step * rate) * (1.0 + correction * rate * rate))
+        gain[i] = 1.0 - 1.0 / ((1.0 + step * rate) * (1.0 + correction * rate * rate))
 
 
 @_part()
@@ -400,16 +466,23 @@ def _finish(cells, v, spacing, work, g):  # type: ignore[no-untyped-def]
 
 
 @_part(fastmath={"contract"})
-def _mix(cells, v, work, g, f):  # type: ignore[no-untyped-def]
-    """Replace the first rows of f by keep f + (1 - keep) M."""
+def _fill_factors(cells, begin, v, work, g, out, first):  # type: ignore[no-untyped-def]
+    """Write the discrete Maxwellians of the states from `begin` on into rows of `out`."""
     for i in range(cells):
-        u, gain = work[MEAN, i], work[GAIN, i]
-        da, db, dc2 = work[DA, i], work[DB, i], work[DC2, i]
-        gain_rho = gain * work[RHO, i] * work[SCALE, i]
-        keep = 1.0 - gain  # rounded so that the weights sum to one: f must not drift
+        j, cell = np.uint64(begin + i), np.uint64(first + i)
+        u, scale = work[MEAN, j], work[RHO, j] * work[SCALE, j]
+        da, db, dc2 = work[DA, j], work[DB, j], work[DC2, j]
         for k in range(v.size):
-            M = _corrected(g[i, k], v[k] - u, da, db, dc2)
-            f[i, k] = keep * f[i, k] + gain_rho * M
+            out[cell, k] = scale * _corrected(g[j, k], v[k] - u, da, db, dc2)
+
+
+@_part()
+def _fill_pairs(cells, work, g, out, first):  # type: ignore[no-untyped-def]
+    """Write the pairs (M, 2 T M) of D = 3 for the M in the rows of g."""
+    for i in range(cells):
+        for k in range(g.shape[1]):
+            out[first + i, 2 * k] = g[i, k]
+            out[first + i, 2 * k + 1] = 2.0 * work[TEMPERATURE, i] * g[i, k]
 
 
 @register_jitable

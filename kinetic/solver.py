@@ -9,11 +9,13 @@ from math import ceil, isfinite
 import numpy as np
 
 from kinetic.alignment import aligned
-from kinetic.collisions import BGK, Collision, non_physical
+from kinetic.collisions import BGK, Collision
 from kinetic.errors import InvalidInput, check_choice
 from kinetic.imex import TABLEAUX, ImexStepper
 from kinetic.limiters import LIMITERS
+from kinetic.maxwellian import without_maxwellian
 from kinetic.moments import Array, moments_of, primitive
+from kinetic.moments_first import MaxwellianRelaxation, MomentsFirstStepper
 from kinetic.progress import ProgressBar
 from kinetic.space import BOUNDARIES, SpaceGrid
 from kinetic.transport import Transport
@@ -136,9 +138,8 @@ class Solver:
         yield Snapshot(float(times[0]), f.copy(), 0)
         with bar:
             for n, time in enumerate(times[:-1]):
-                for step in range(count):
-                    stepper.step(f, float(time) + step * dt, dt)
-                    bar.update(n * count + step + 1, total)
+                for taken in stepper.steps(f, float(time), dt, count):
+                    bar.update(n * count + taken, total)
                 yield Snapshot(float(times[n + 1]), f.copy(), (n + 1) * count)
 
     def stepper(self, dt: float) -> ImexStepper:
@@ -150,6 +151,8 @@ class Solver:
         knudsen = np.ascontiguousarray(self.knudsen)
         relaxation, explicit = self.collision.parts(self.grid, knudsen, tableau, dt)
         shape = self.space.cells, self.grid.columns
+        if isinstance(relaxation, MaxwellianRelaxation):
+            return MomentsFirstStepper(tableau, transport, relaxation, shape, explicit)
         return ImexStepper(tableau, transport, relaxation, shape, explicit)
 
     def _checked(self, f0: Array, time: float) -> Array:
@@ -165,8 +168,8 @@ class Solver:
         if keeps and np.any(f < 0.0):
             raise InvalidInput("distribution", float(np.min(f)), "must not be negative")
         with np.errstate(all="ignore"):  # an empty cell is found by its T, which is not a number
-            rho, _, T = primitive(moments_of(f, self.grid), self.grid.dim)
+            rho, _, T = primitive(U := moments_of(f, self.grid), self.grid.dim)
         bad = np.flatnonzero(~((rho > 0.0) & (T > 0.0)))
         if bad.size:
-            raise non_physical(f[bad[0]], self.grid, time, int(bad[0]))
+            raise without_maxwellian(U[bad[0]], self.grid, time, int(bad[0]))
         return aligned(f)

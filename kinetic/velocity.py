@@ -100,6 +100,12 @@ class VelocityGrid:
             return np.tile(self.nodes**2, self.points)
         return 1.0 - self.mass
 
+    @cached_property
+    def invariants(self) -> NDArray[np.float64]:
+        """Weights of a column in U = ∫ (1, v_1, |v|^2 / 2) f, shape (3, columns)."""
+        energy = 0.5 * (self.along**2 * self.mass + self.transverse)
+        return np.stack([self.mass, self.along * self.mass, energy]) * self.volume
+
     def check_resolution(self, rho: ArrayLike, u: ArrayLike, T: ArrayLike) -> None:
         """Refuse gas states (rho, u, T), broadcast together, that this grid cannot hold.
 

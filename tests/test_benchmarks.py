@@ -70,6 +70,8 @@ def test_a_quick_function_is_called_often_enough_to_be_timed():
         ({"seconds": 1.0}, "< 1 s: no"),
         ({"times": 4.0}, ">= 4: yes"),
         ({"times": 4.1}, ">= 4.1: no"),
+        ({"bound": 4.0}, "<= 4 × limit: yes"),
+        ({"bound": 3.9}, "<= 3.9 × limit: no"),
     ],
 )
 def test_goals(goals, said):

@@ -14,6 +14,7 @@ from kinetic.cli import KINETIC
 from kinetic.commandline import DONE, FAILED, INVALID, NON_PHYSICAL, Command, Program, leaves
 from kinetic.errors import InvalidInput, NonPhysicalState
 from kinetic.jobs import RECORD, IncompleteError, Job, fingerprint
+from kinetic.progress import ProgressBar
 
 Capture = pytest.CaptureFixture[str]
 ENDINGS = [
@@ -128,16 +129,20 @@ def test_a_run_that_reads_a_file_is_repeated(tmp_path: Path, capsys: Capture) ->
         assert "done before" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("swallowed", [True, False])
+@pytest.mark.parametrize("fate", ["swallowed", "swallowed in long work", "made another"])
 def test_an_interruption_is_noticed_whatever_a_library_makes_of_it(
-    swallowed: bool, tmp_path: Path
+    fate: str, tmp_path: Path
 ) -> None:
     def work(config: dict[str, Any], folder: Path) -> str:
         try:
             signal.raise_signal(signal.SIGINT)
         except KeyboardInterrupt:
-            if not swallowed:
+            if fate == "made another":
                 raise RuntimeError("no compiled object yet") from None
+        if fate == "swallowed in long work":
+            with ProgressBar(enabled=False) as bar:
+                bar.update(1, 10**9)
+            (folder / "went on").touch()
         return "done"
 
     interrupted = Job("test", Command("work", "", "none", work), tmp_path, False, False)
@@ -149,4 +154,4 @@ def test_an_interruption_is_noticed_whatever_a_library_makes_of_it(
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
-    assert not (tmp_path / RECORD).exists()
+    assert not {RECORD, "went on"} & {path.name for path in tmp_path.iterdir()}

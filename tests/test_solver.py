@@ -262,7 +262,7 @@ for limiter in sys.argv[1:]:
     run = solver.Solver(grid, space, np.ones(8), scheme=solver.Scheme(limiter=limiter))
     *_, last = run.evolve(f0, end=0.1, snapshots=2)
     print(last.f.tobytes().hex())
-kernels = [*limiters.TRANSPORTS.values(), relaxation.relax_rows]
+kernels = [*limiters.TRANSPORTS.values(), relaxation.fill_equilibria]
 print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
 """
 

@@ -8,7 +8,8 @@ f*, relaxes m as `closures.finite_volume` does, and gives f_hat of them back to 
 exactly the mass, momentum and energy of f*. So a face has one flux whatever is on its sides, mass,
 momentum and energy are conserved to round-off wherever the interface is and however it moves; a
 cell that turns to the closure is projected on f_hat with its own U, one that turns kinetic goes on
-from f_hat. With every cell kinetic, the solution is that of the kinetic solver, bit for bit.
+from f_hat. With every cell kinetic, the solution is that of the kinetic solver to round-off: U of a
+stage is summed up from f* here, and carried along there (`kinetic.moments_first`).
 """
 
 from __future__ import annotations
