@@ -66,8 +66,8 @@ class Benchmark:
         name: what is measured.
         limit, instead: what bounds it, and what one would use in its place.
         build: makes the case.
-        seconds, times, bound: goals: most seconds, least times faster than `instead`, and most times
-            `limit`.
+        seconds, times, bound: goals: most seconds, least times faster than `instead`, and most
+            times `limit`.
     """
 
     name: str

@@ -99,9 +99,9 @@ LIMITERS: Mapping[str, Limiter] = MappingProxyType(
 
 
 @njit(nogil=True, forceinline=True, fastmath={"reassoc", "contract"})
-def _added(total, weight, value):  # type: ignore[no-untyped-def]
-    """Return total + weight value, in any order, so that sums vectorise."""
-    return total + weight * value
+def _added(a, b, c, weights, n, value):  # type: ignore[no-untyped-def]
+    """Return the sums a, b, c with weights[:, n] value added, in any order, so they vectorise."""
+    return a + weights[0, n] * value, b + weights[1, n] * value, c + weights[2, n] * value
 
 
 def _compile(limiter: Limiter) -> Callable[..., None]:
@@ -156,9 +156,8 @@ def _compile(limiter: Limiter) -> Callable[..., None]:
                         out[c2, n] = flow[k] - first
                         out[c3, n] = first - second
                         flow[k] = second
-                        a0, b0 = _added(a0, weights[0, n], first), _added(b0, weights[0, n], second)
-                        a1, b1 = _added(a1, weights[1, n], first), _added(b1, weights[1, n], second)
-                        a2, b2 = _added(a2, weights[2, n], first), _added(b2, weights[2, n], second)
+                        a0, a1, a2 = _added(a0, a1, a2, weights, n, first)
+                        b0, b1, b2 = _added(b0, b1, b2, weights, n, second)
                     face = place + i * onward
                     fluxes[face, 0] += sign * a0
                     fluxes[face, 1] += sign * a1
@@ -178,9 +177,7 @@ def _compile(limiter: Limiter) -> Callable[..., None]:
                         value = f2 + limiter(d1, d2, d1 - d0, d3 - d2)
                         value = rate[n] * max(0.0, min(value, bound[n] * f2))
                         out[c2, n] = flow[k] - value
-                        a0 = _added(a0, weights[0, n], value)
-                        a1 = _added(a1, weights[1, n], value)
-                        a2 = _added(a2, weights[2, n], value)
+                        a0, a1, a2 = _added(a0, a1, a2, weights, n, value)
                     face = place + (last - 1) * onward
                     fluxes[face, 0] += sign * a0
                     fluxes[face, 1] += sign * a1

@@ -61,8 +61,9 @@ def discrete_maxwellian(U: ArrayLike, grid: VelocityGrid, time: float = 0.0) -> 
     cells, rows = len(U), grid.points if grid.dim == 2 else 1
     outer, inner = np.empty((cells, rows)), np.empty((cells, grid.columns // rows))
     alone = 0, U[None], np.empty((1, cells + 1, 3)), np.ones(1), np.ones(1)
-    rate = np.zeros(cells), (0.0, 0.0), 0.0, 0.0, False, np.empty(cells)
-    cell = fill_equilibria(*alone, grid.nodes, grid.dim, *rate, outer, inner)
+    rate, gain = (np.zeros(cells), (0.0, 0.0)), np.empty(cells)
+    made = 0.0, 0.0, False, gain, outer, inner
+    cell = fill_equilibria(*alone, grid.nodes, grid.dim, rate, *made)
     if cell >= 0:
         raise without_maxwellian(U[cell], grid, time, cell)
     return (outer[:, :, None] * inner[:, None, :]).reshape(cells, grid.columns)

@@ -18,7 +18,6 @@ change it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -96,7 +95,7 @@ class MaxwellianRelaxation:
         grid, made = self.grid, (self.gain, self.outer, self.inner)
         rate = self.frequency, self.exponents
         cell = fill_equilibria(
-            i, *history, grid.nodes, grid.dim, *rate, step, correction, known, *made
+            i, *history, grid.nodes, grid.dim, rate, step, correction, known, *made
         )
         if cell >= 0:
             raise without_maxwellian(history[0][i, cell], grid, time, cell)
@@ -104,9 +103,9 @@ class MaxwellianRelaxation:
     def mix(
         self, f: Array, stages: Array, slopes: Array, alpha: Array, beta: Array, out: Array
     ) -> None:
-        """Write the relaxed sum of f and what has weights, see `mixer`, into `out`."""
-        kernel = mixer(alpha.size - 1, out is f)
-        kernel(f, stages, slopes, alpha, beta, self.gain, self.outer, self.inner, out)
+        """Write the relaxed sum of f and what has weights, see `mix`, into `out`."""
+        kind, weights = (alpha.size - 1, out is f), (alpha, beta)
+        mix(*kind, f, stages, slopes, *weights, self.gain, self.outer, self.inner, out)
 
 
 class MomentsFirstStepper(ImexStepper):
@@ -151,45 +150,49 @@ class MomentsFirstStepper(ImexStepper):
             self.relaxation.mix(stage, self._stages, self._slopes, ONE, ONE, stage)
 
 
-@cache
-def mixer(pairs: int, in_place: bool) -> Callable[..., None]:
-    """Return the kernel that relaxes a sum of f and so many pairs of a stage and its slope.
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def mix(  # type: ignore[no-untyped-def]
+    pairs, in_place, f, stages, slopes, alpha, beta, gain, outer, inner, out
+):
+    """Write (1 - gain) (alpha_0 f + sum_j alpha_j f_j + beta_j L_j) + gain outer inner.
 
-    Numbers that are known when it is compiled make it one loop; that `out` is f is one of them.
+    Args:
+        pairs: how many stages f_j and slopes L_j there are, from j = 1 on; none or one, or two
+            if it is in place.
+        in_place: whether f takes the result, and not `out`: loops that write what they read are
+            vectorised only if that is known.
+        f, out: shape (cells, columns).
+        stages, slopes: one more axis before.
+        alpha, beta: shape (pairs + 1,).
+        gain: shape (cells,).
+        outer, inner: shapes (cells, rows) and (cells, columns / rows).
     """
-
-    def mix(  # type: ignore[no-untyped-def]
-        f, stages, slopes, alpha, beta, gain, outer, inner, out
-    ):
-        """Write (1 - gain) (alpha_0 f + sum_j alpha_j f_j + beta_j L_j) + gain outer inner.
-
-        Args:
-            f, out: shape (cells, columns).
-            stages, slopes: one more axis before, whose first is not used.
-            alpha, beta: shape (stages,).
-            gain: shape (cells,).
-            outer, inner: shapes (cells, rows) and (cells, columns / rows).
-        """
-        size, width = f.size, inner.shape[1]
-        old = f.reshape(size)
-        new = old if in_place else out.reshape(size)
-        stages, slopes = stages.reshape((-1, size)), slopes.reshape((-1, size))
-        for cell in range(f.shape[0]):
-            # Rounded so that the weights sum to one: f must not drift.
-            keep = 1.0 - gain[cell]
-            for i in range(outer.shape[1]):
-                share = gain[cell] * outer[cell, i]
-                # Unsigned as in `kinetic.limiters`.
-                begin = np.uint64((cell * outer.shape[1] + i) * width)
-                for k in range(np.uint64(width)):
+    size, rows = f.size, outer.shape[1]
+    old, new, width = f.reshape(size), out.reshape(size), np.uint64(inner.shape[1])
+    stages, slopes = stages.reshape((-1, size)), slopes.reshape((-1, size))
+    for cell in range(f.shape[0]):
+        # Rounded so that the weights sum to one: f must not drift.
+        keep = 1.0 - gain[cell]
+        for i in range(rows):
+            share = gain[cell] * outer[cell, i]
+            # Unsigned as in `kinetic.limiters`.
+            begin = np.uint64(cell * rows + i) * width
+            if pairs == 2:
+                for k in range(width):
                     n = begin + k
-                    total = alpha[0] * old[n]
-                    if pairs >= 1:
-                        total += alpha[1] * stages[1, n] + beta[1] * slopes[1, n]
-                    if pairs >= 2:
-                        total += alpha[2] * stages[2, n] + beta[2] * slopes[2, n]
-                    new[n] = keep * total + share * inner[cell, k]
-
-    # The symbols of a cached kernel derive from this name: kernels of one name would be mixed up.
-    mix.__qualname__ = f"mix_{pairs}_{in_place}"
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(mix)
+                    first = alpha[1] * stages[1, n] + beta[1] * slopes[1, n]
+                    second = alpha[2] * stages[2, n] + beta[2] * slopes[2, n]
+                    old[n] = keep * (alpha[0] * old[n] + first + second) + share * inner[cell, k]
+            elif pairs == 1:
+                for k in range(width):
+                    n = begin + k
+                    first = alpha[1] * stages[1, n] + beta[1] * slopes[1, n]
+                    new[n] = keep * (alpha[0] * old[n] + first) + share * inner[cell, k]
+            elif in_place:
+                for k in range(width):
+                    n = begin + k
+                    old[n] = keep * (alpha[0] * old[n]) + share * inner[cell, k]
+            else:
+                for k in range(width):
+                    n = begin + k
+                    new[n] = keep * (alpha[0] * old[n]) + share * inner[cell, k]

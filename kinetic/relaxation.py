@@ -73,30 +73,13 @@ def power_law(rho: Array, T: Array, p: float, q: float) -> Array:
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=REORDER)
 def sum_columns(f, weights, U):  # type: ignore[no-untyped-def]
     """Write U_n = sum_k weights_nk f_k, n < 3, of each row of f (cells, columns)."""
-    last = f.shape[0] - 1
-    for cell in range(0, f.shape[0], 4):
-        # Four rows share what they are weighted with; the last may come twice.
-        c0, c1 = np.uint64(cell), np.uint64(min(cell + 1, last))
-        c2, c3 = np.uint64(min(cell + 2, last)), np.uint64(min(cell + 3, last))
-        p0 = p1 = p2 = p3 = q0 = q1 = q2 = q3 = r0 = r1 = r2 = r3 = 0.0
+    for cell in range(f.shape[0]):
+        mass = momentum = energy = 0.0
         for k in range(f.shape[1]):
-            f0, f1, f2, f3 = f[c0, k], f[c1, k], f[c2, k], f[c3, k]
-            p0 += f0 * weights[0, k]
-            p1 += f1 * weights[0, k]
-            p2 += f2 * weights[0, k]
-            p3 += f3 * weights[0, k]
-            q0 += f0 * weights[1, k]
-            q1 += f1 * weights[1, k]
-            q2 += f2 * weights[1, k]
-            q3 += f3 * weights[1, k]
-            r0 += f0 * weights[2, k]
-            r1 += f1 * weights[2, k]
-            r2 += f2 * weights[2, k]
-            r3 += f3 * weights[2, k]
-        U[c0, 0], U[c0, 1], U[c0, 2] = p0, q0, r0
-        U[c1, 0], U[c1, 1], U[c1, 2] = p1, q1, r1
-        U[c2, 0], U[c2, 1], U[c2, 2] = p2, q2, r2
-        U[c3, 0], U[c3, 1], U[c3, 2] = p3, q3, r3
+            mass += weights[0, k] * f[cell, k]
+            momentum += weights[1, k] * f[cell, k]
+            energy += weights[2, k] * f[cell, k]
+        U[cell, 0], U[cell, 1], U[cell, 2] = mass, momentum, energy
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -108,8 +91,7 @@ def fill_equilibria(  # type: ignore[no-untyped-def]
     beta,
     v,
     dim,
-    frequency,
-    exponents,
+    rate,
     step,
     correction,
     known,
@@ -128,8 +110,7 @@ def fill_equilibria(  # type: ignore[no-untyped-def]
         alpha, beta: weights, shape (stages,).
         v: nodes along an axis, shape (points,).
         dim: velocity dimensions D.
-        frequency: 1 / eps, shape (cells,).
-        exponents: (p, q).
+        rate: `frequency`, which is 1 / eps, shape (cells,), and (p, q).
         step, correction: of the implicit step.
         known: whether `outer` and `inner` are there already.
         gain: shape (cells,).
@@ -138,18 +119,13 @@ def fill_equilibria(  # type: ignore[no-untyped-def]
     Returns:
         The first cell found that has no Maxwellian, -1 if there is none.
     """
-    U = stages[i]
-    if i > 0:
-        _advance(i, stages, fluxes, alpha, beta)
     spacing = (v[-1] - v[0]) / (v.size - 1)
     factors = 2 if dim == 2 else 1
     g, work = np.empty((2 * BLOCK, v.size)), np.empty((ROWS, 2 * BLOCK))
-    for first in range(0, U.shape[0], BLOCK):
-        cells = min(BLOCK, U.shape[0] - first)
-        _fill_states(U[first : first + cells], dim, work)
-        _fill_gains(
-            frequency[first : first + cells], exponents, step, correction, work, gain[first:]
-        )
+    for first in range(0, gain.size, BLOCK):
+        cells = min(BLOCK, gain.size - first)
+        implicit = dim, rate, step, correction
+        _fill_states(i, stages, fluxes, alpha, beta, first, cells, *implicit, work, gain)
         if known:
             continue
         # Sums over nodes in loops of their own do not wait for the chains of operations that make
@@ -159,14 +135,12 @@ def fill_equilibria(  # type: ignore[no-untyped-def]
         solved = _finish(factors * cells, v, spacing, work, g)
         if solved < factors * cells:
             return first + solved % cells
-        if dim == 2:
-            _fill_factors(cells, 0, v, work, g, outer, first)
-            _fill_factors(cells, cells, v, work, g, inner, first)
-            continue
-        outer[first : first + cells] = 1.0
-        _fill_factors(cells, 0, v, work, g, inner if dim == 1 else g, first if dim == 1 else 0)
-        if dim == 3:
-            _fill_pairs(cells, work, g, inner, first)
+        for n in range(factors):
+            out = outer if n < factors - 1 else inner
+            _fill_factors(cells, n * cells, dim, v, work, g, out, first)
+        if dim != 2:
+            for cell in range(first, first + cells):
+                outer[cell, 0] = 1.0
     return -1
 
 
@@ -388,37 +362,29 @@ def _fill_across(T, v, dim, out, out2):  # type: ignore[no-untyped-def]
 
 
 @_part()
-def _advance(i, stages, fluxes, alpha, beta):  # type: ignore[no-untyped-def]
-    """Write U_i."""
-    for cell in range(stages.shape[1]):
-        for n in range(3):
+def _fill_states(  # type: ignore[no-untyped-def]
+    i, stages, fluxes, alpha, beta, first, cells, dim, rate, step, correction, work, gain
+):
+    """Write U_i of some cells, which is given if i = 0, rho, u and T, and the gain.
+
+    After the states of the cells come those of the factors across x.
+    """
+    frequency, (p, q) = rate
+    constant = p == 0.0 and q == 0.0  # powers are slow
+    for k in range(cells):
+        cell = first + k
+        for n in range(3 if i > 0 else 0):
             total = 0.0
             for j in range(i):
                 change = fluxes[j, cell, n] - fluxes[j, cell + 1, n]
                 total += alpha[j] * stages[j, cell, n] + beta[j] * change
             stages[i, cell, n] = total
-
-
-@_part()
-def _fill_states(U, dim, work):  # type: ignore[no-untyped-def]
-    """Write rho, u and T of each cell, and after them those of the factors across x."""
-    cells = U.shape[0]
-    for i in range(cells):
-        rho, u = U[i, 0], U[i, 1] / U[i, 0]
-        T = (2.0 * U[i, 2] / rho - u * u) / dim
-        work[RHO, i], work[MEAN, i], work[TEMPERATURE, i] = rho, u, T
-        work[RHO, cells + i], work[MEAN, cells + i], work[TEMPERATURE, cells + i] = 1.0, 0.0, T
-
-
-@_part()
-def _fill_gains(frequency, exponents, step, correction, work, gain):  # type: ignore[no-untyped-def]
-    """Write the gains of `fill_equilibria`."""
-    p, q = exponents
-    constant = p == 0.0 and q == 0.0  # powers are slow
-    for i in range(frequency.size):
-        power = 1.0 if constant else power_law(work[RHO, i], work[TEMPERATURE, i], p, q)
-        rate = frequency[i] * power
-        gain[i] = 1.0 - 1.0 / ((1.0 + step * rate) * (1.0 + correction * rate * rate))
+        rho, u = stages[i, cell, 0], stages[i, cell, 1] / stages[i, cell, 0]
+        T = (2.0 * stages[i, cell, 2] / rho - u * u) / dim
+        work[RHO, k], work[MEAN, k], work[TEMPERATURE, k] = rho, u, T
+        work[RHO, cells + k], work[MEAN, cells + k], work[TEMPERATURE, cells + k] = 1.0, 0.0, T
+        r = frequency[cell] * (1.0 if constant else power_law(rho, T, p, q))
+        gain[cell] = 1.0 - 1.0 / ((1.0 + step * r) * (1.0 + correction * r * r))
 
 
 @_part()
@@ -466,23 +432,20 @@ def _finish(cells, v, spacing, work, g):  # type: ignore[no-untyped-def]
 
 
 @_part(fastmath={"contract"})
-def _fill_factors(cells, begin, v, work, g, out, first):  # type: ignore[no-untyped-def]
-    """Write the discrete Maxwellians of the states from `begin` on into rows of `out`."""
+def _fill_factors(cells, begin, dim, v, work, g, out, first):  # type: ignore[no-untyped-def]
+    """Write the discrete Maxwellians of the states from `begin` on, in D = 3 by pairs M, 2 T M."""
     for i in range(cells):
         j, cell = np.uint64(begin + i), np.uint64(first + i)
         u, scale = work[MEAN, j], work[RHO, j] * work[SCALE, j]
         da, db, dc2 = work[DA, j], work[DB, j], work[DC2, j]
-        for k in range(v.size):
-            out[cell, k] = scale * _corrected(g[j, k], v[k] - u, da, db, dc2)
-
-
-@_part()
-def _fill_pairs(cells, work, g, out, first):  # type: ignore[no-untyped-def]
-    """Write the pairs (M, 2 T M) of D = 3 for the M in the rows of g."""
-    for i in range(cells):
-        for k in range(g.shape[1]):
-            out[first + i, 2 * k] = g[i, k]
-            out[first + i, 2 * k + 1] = 2.0 * work[TEMPERATURE, i] * g[i, k]
+        if dim == 3:
+            heat = 2.0 * work[TEMPERATURE, j]
+            for k in range(v.size):
+                M = scale * _corrected(g[j, k], v[k] - u, da, db, dc2)
+                out[cell, 2 * k], out[cell, 2 * k + 1] = M, heat * M
+        else:
+            for k in range(v.size):
+                out[cell, k] = scale * _corrected(g[j, k], v[k] - u, da, db, dc2)
 
 
 @register_jitable
