@@ -30,8 +30,6 @@ from kinetic.moments import Array
 from kinetic.relaxation import fill_equilibria, sum_columns
 from kinetic.velocity import VelocityGrid
 
-# Pairs of a stage and its slope that are mixed with f in one pass.
-MOST_PAIRS = 2
 # The weight of what is alone.
 ONE = np.ones(1)
 
@@ -143,7 +141,8 @@ class MomentsFirstStepper(ImexStepper):
         self.relaxation.prepare(i, history, step, correction, time, known)
         if stage is f:
             self._U[0] = self._U[i]
-        if beta[0] == 0.0 and i - 1 <= MOST_PAIRS:
+        # What `mix` does in one pass.
+        if beta[0] == 0.0 and i - 1 <= (2 if stage is f else 1):
             self.relaxation.mix(f, self._stages, self._slopes, alpha[:i], beta[:i], stage)
         else:
             combine(f, self._stages, self._slopes, alpha, beta, stage)

@@ -20,7 +20,28 @@ from kinetic.velocity import VelocityGrid
 
 CELLS = 22
 STEPS = 12
-each_tableau = pytest.mark.parametrize("tableau", TABLEAUX.values(), ids=TABLEAUX)
+# More stages than any other, the first of which moves nothing.
+LONG = ImexTableau(
+    "long",
+    1,
+    (
+        (0, 0, 0, 0, 0),
+        (0, 0, 0, 0, 0),
+        (0, 0.5, 0, 0, 0),
+        (0, 0.3, 0.3, 0, 0),
+        (0, 0.4, 0.3, 0.3, 0),
+    ),
+    (
+        (0, 0, 0, 0, 0),
+        (0, 0.3, 0, 0, 0),
+        (0, 0.2, 0.3, 0, 0),
+        (0, 0.1, 0.2, 0.3, 0),
+        (0, 0.3, 0.2, 0.2, 0.3),
+    ),
+)
+each_tableau = pytest.mark.parametrize(
+    "tableau", [*TABLEAUX.values(), LONG], ids=lambda one: one.name
+)
 
 
 def gas(dim: int) -> tuple[VelocityGrid, Array, Array]:
