@@ -70,7 +70,7 @@ class MaxwellianRelaxation:
         """
         self.sum_up(f, self._alone[0][0])
         self.prepare(0, self._alone, step, correction, time)
-        self.mix(f, f[None], f[None], ONE, ONE, f)
+        self.mix(0, f, f[None], f[None], ONE, ONE, f)
 
     def sum_up(self, f: Array, U: Array) -> None:
         """Write the conserved variables of f into U (cells, 3)."""
@@ -99,11 +99,18 @@ class MaxwellianRelaxation:
             raise without_maxwellian(history[0][i, cell], grid, time, cell)
 
     def mix(
-        self, f: Array, stages: Array, slopes: Array, alpha: Array, beta: Array, out: Array
+        self,
+        pairs: int,
+        f: Array,
+        stages: Array,
+        slopes: Array,
+        alpha: Array,
+        beta: Array,
+        out: Array,
     ) -> None:
-        """Write the relaxed sum of f and what has weights, see `mix`, into `out`."""
-        kind, weights = (alpha.size - 1, out is f), (alpha, beta)
-        mix(*kind, f, stages, slopes, *weights, self.gain, self.outer, self.inner, out)
+        """Write the relaxed sum of f and so many stages and slopes, see `mix`, into `out`."""
+        made = self.gain, self.outer, self.inner
+        mix(pairs, out is f, f, stages, slopes, alpha, beta, *made, out)
 
 
 class MomentsFirstStepper(ImexStepper):
@@ -141,12 +148,13 @@ class MomentsFirstStepper(ImexStepper):
         self.relaxation.prepare(i, history, step, correction, time, known)
         if stage is f:
             self._U[0] = self._U[i]
-        # What `mix` does in one pass.
+        mix, parts = self.relaxation.mix, (self._stages, self._slopes)
+        # What is mixed in one pass.
         if beta[0] == 0.0 and i - 1 <= (2 if stage is f else 1):
-            self.relaxation.mix(f, self._stages, self._slopes, alpha[:i], beta[:i], stage)
+            mix(i - 1, f, *parts, alpha, beta, stage)
         else:
-            combine(f, self._stages, self._slopes, alpha, beta, stage)
-            self.relaxation.mix(stage, self._stages, self._slopes, ONE, ONE, stage)
+            combine(f, *parts, alpha, beta, stage)
+            mix(0, stage, *parts, ONE, ONE, stage)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -162,7 +170,7 @@ def mix(  # type: ignore[no-untyped-def]
             vectorised only if that is known.
         f, out: shape (cells, columns).
         stages, slopes: one more axis before.
-        alpha, beta: shape (pairs + 1,).
+        alpha, beta: shape (pairs + 1,), or longer.
         gain: shape (cells,).
         outer, inner: shapes (cells, rows) and (cells, columns / rows).
     """
