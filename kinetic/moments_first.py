@@ -27,7 +27,7 @@ from kinetic.alignment import aligned
 from kinetic.imex import Explicit, ImexStepper, ImexTableau, combine
 from kinetic.maxwellian import without_maxwellian
 from kinetic.moments import Array
-from kinetic.relaxation import fill_equilibria, sum_columns
+from kinetic.relaxation import REORDER, fill_equilibria
 from kinetic.velocity import VelocityGrid
 
 # The weight of what is alone.
@@ -148,13 +148,25 @@ class MomentsFirstStepper(ImexStepper):
         self.relaxation.prepare(i, history, step, correction, time, known)
         if stage is f:
             self._U[0] = self._U[i]
-        mix, parts = self.relaxation.mix, (self._stages, self._slopes)
+        stages, slopes = self._stages, self._slopes
         # What is mixed in one pass.
         if beta[0] == 0.0 and i - 1 <= (2 if stage is f else 1):
-            mix(i - 1, f, *parts, alpha, beta, stage)
+            self.relaxation.mix(i - 1, f, stages, slopes, alpha, beta, stage)
         else:
-            combine(f, *parts, alpha, beta, stage)
-            mix(0, stage, *parts, ONE, ONE, stage)
+            combine(f, stages, slopes, alpha, beta, stage)
+            self.relaxation.mix(0, stage, stages, slopes, ONE, ONE, stage)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=REORDER)
+def sum_columns(f, weights, U):  # type: ignore[no-untyped-def]
+    """Write U_n = sum_k weights_nk f_k, n < 3, of each row of f (cells, columns)."""
+    for cell in range(f.shape[0]):
+        mass = momentum = energy = 0.0
+        for k in range(f.shape[1]):
+            mass += weights[0, k] * f[cell, k]
+            momentum += weights[1, k] * f[cell, k]
+            energy += weights[2, k] * f[cell, k]
+        U[cell, 0], U[cell, 1], U[cell, 2] = mass, momentum, energy
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})

@@ -70,18 +70,6 @@ def power_law(rho: Array, T: Array, p: float, q: float) -> Array:
     return rho**p * T**q
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=REORDER)
-def sum_columns(f, weights, U):  # type: ignore[no-untyped-def]
-    """Write U_n = sum_k weights_nk f_k, n < 3, of each row of f (cells, columns)."""
-    for cell in range(f.shape[0]):
-        mass = momentum = energy = 0.0
-        for k in range(f.shape[1]):
-            mass += weights[0, k] * f[cell, k]
-            momentum += weights[1, k] * f[cell, k]
-            energy += weights[2, k] * f[cell, k]
-        U[cell, 0], U[cell, 1], U[cell, 2] = mass, momentum, energy
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
 def fill_equilibria(  # type: ignore[no-untyped-def]
     i,
@@ -125,7 +113,7 @@ def fill_equilibria(  # type: ignore[no-untyped-def]
     for first in range(0, gain.size, BLOCK):
         cells = min(BLOCK, gain.size - first)
         implicit = dim, rate, step, correction
-        _fill_states(i, stages, fluxes, alpha, beta, first, cells, *implicit, work, gain)
+        _fill_cells(i, stages, fluxes, alpha, beta, first, cells, *implicit, work, gain)
         if known:
             continue
         # Sums over nodes in loops of their own do not wait for the chains of operations that make
@@ -362,7 +350,7 @@ def _fill_across(T, v, dim, out, out2):  # type: ignore[no-untyped-def]
 
 
 @_part()
-def _fill_states(  # type: ignore[no-untyped-def]
+def _fill_cells(  # type: ignore[no-untyped-def]
     i, stages, fluxes, alpha, beta, first, cells, dim, rate, step, correction, work, gain
 ):
     """Write U_i of some cells, which is given if i = 0, rho, u and T, and the gain.

@@ -74,11 +74,11 @@ def test_stages_are_those_that_relax_f_itself(tableau: ImexTableau, dim: int) ->
     for n in range(STEPS):
         other.step(expected, n * dt, dt)
     assert list(first.steps(f, 0.0, dt, STEPS)) == list(range(1, STEPS + 1))
-    # Measured: 9e-15.
+    # Measured: 1e-14.
     assert np.abs(f - expected).max() < 2e-14 * scale
     # What was carried is what f has.
     U = moments_of(f, first.relaxation.grid)
-    assert np.abs(first._U[0] - U).max() < 2e-14 * np.abs(U).max()
+    assert np.abs(first._U[0] - U).max() < 6e-15 * np.abs(U).max()
 
 
 @each_tableau
@@ -104,9 +104,9 @@ def test_fluxes_are_those_of_what_the_transport_changes(
     out, fluxes = np.empty_like(f), np.full((cells + 1, 3), np.nan)
     Transport(grid, space, boundary, limiter, 0.4 * space.dx / grid.extent)(f, out, fluxes)
     change = moments_of(out, grid)
-    assert np.abs(fluxes[:-1] - fluxes[1:] - change).max() < 1e-14 * np.abs(fluxes).max()
+    assert np.abs(fluxes[:-1] - fluxes[1:] - change).max() < 2e-15 * np.abs(fluxes).max()
     if boundary == "periodic":
-        assert np.abs(fluxes[0] - fluxes[-1]).max() < 1e-14 * np.abs(fluxes).max()
+        assert np.abs(fluxes[0] - fluxes[-1]).max() < 1e-15 * np.abs(fluxes).max()
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
