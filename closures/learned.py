@@ -64,7 +64,12 @@ class Learned(nn.Module):
         features, dissipation = self.encoder.features(), self.dissipation
         if isinstance(features, SplineFeatures):
             return MomentClosure(
-                "entropy", features, DUAL, dissipation=dissipation, friction=self.friction
+                "entropy",
+                features,
+                DUAL,
+                dissipation=dissipation,
+                friction=self.friction,
+                device=features.coefficients.device,
             )
         return ReducedClosure(
             "entropy",
@@ -74,6 +79,7 @@ class Learned(nn.Module):
             nodes=len(self.encoder.c),
             dissipation=dissipation,
             response=Response(self.response) if self.collides else None,
+            device=features.coefficients.device,
         )
 
     @torch.no_grad()

@@ -86,16 +86,16 @@ class ReducedHermiteFeatures:
         return C[:, :, : self.count]
 
     def matrix(self, c: Tensor) -> Tensor:
-        return self._polynomials(c) @ self.coefficients
+        return self._polynomials(c) @ self.coefficients.to(c)
 
     def integrate(self, c: Tensor, g: Tensor) -> Tensor:
         if not self.count:
             return c.new_zeros((len(c), 0))
         sums = (g[..., None] * self._polynomials(c)).sum(-2)
-        return (sums @ self.coefficients).sum(0)
+        return (sums @ self.coefficients.to(c)).sum(0)
 
     def combine(self, theta: Tensor) -> Tensor:
-        return theta @ self.coefficients.transpose(1, 2)
+        return theta @ self.coefficients.transpose(1, 2).to(theta)
 
     def evaluate(self, combined: Tensor, c: Tensor) -> Tensor:
         if not self.count:

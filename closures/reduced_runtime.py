@@ -5,6 +5,9 @@ The equations, the discretisation and the order of the stages are those of
 takes a trajectory through all its steps to the next snapshot. What makes it fast beside what
 `closures.runtime` says of splines, parities and depositions:
 
+- Velocities are the same in all cells, those of a midpoint rule, which converges exponentially for
+  what is smooth. f_hat of a cell serves five faces at either side, and what crosses both faces of a
+  cell, and in all stages of a step, is of the same velocities and enters as one.
 - Newton's method keeps the factors of its Hessian from stage to stage and step to step as long as
   they reduce the residual well (the chord method).
 - Its first step costs no density: the averages that the last theta of the cell has are known.
@@ -51,14 +54,18 @@ from kinetic.limiters import LIMITERS, Limiter
 PENDING = -1
 """Of a cell whose theta is to be found, beside what `closures.runtime` says of how that ends."""
 
-DONE, NONPHYSICAL, NO_DENSITY = 0, 1, 2
-"""How `march` ends: at the time asked for, or at a cell without frame, or without f_hat."""
+DONE, NONPHYSICAL, NO_DENSITY, UNLIKE = 0, 1, 2, 3
+"""How `march` ends: at the time asked for, or at a cell without frame, or without f_hat, or at one
+too cold beside the others."""
 
 SLOW = 0.2
 """A chord step that leaves more than this part of the residual is the last with its factors."""
 
-TOGETHER = 8
-"""Faces whose nodes make up loops together, which are then long enough to be vectorised."""
+LANES = 8
+"""Velocities are padded to a multiple of this."""
+
+MOST = 4096
+"""Velocities; more are asked for where temperatures differ by a factor of 10^4 and more."""
 
 FIRST, SECOND = np.int64(0), np.int64(1)
 """Numbers with a type: for each literal among its arguments a kernel is compiled anew."""
@@ -87,27 +94,25 @@ class Dual(NamedTuple):
 class Tables(NamedTuple):
     """What does not change while a closure is used; P functions, J intervals.
 
-    across: d. order: place in theta of the functions, even ones first (P,); nodes: c >= 0 (h,), of
-        which the first `held` are no padding.
+    across: d. order: place in theta of the functions, even ones first (P,); nodes: c >= 0
+        (h,), of which the last may be padding, without mass.
     powers: of t in each interval, of a and b by turns, of w (K, 8 J). exponents: likewise, of
         alpha and kappa of all functions, even ones first, and of -c^2/2 and 0, (P + 1, 8 J).
     extent: L; density: of knots;
         norm: 1/sqrt(2 d). Given, as a compiler may divide anew by what is divided by here.
-    xi, xi_weights: half-range Gauss rule on [0, 1].
+    spacing: of velocities, in units of the least sqrt T.
     rates, modes: of `closures.response` (K,) and (K, K); none for the collisions of BGK.
     """
 
     across: int
     order: NDArray[np.int64]
     nodes: Array
-    held: int
     powers: Array
     exponents: Array
     extent: float
     density: float
     norm: float
-    xi: Array
-    xi_weights: Array
+    spacing: float
     rates: Array
     modes: Array
 
@@ -115,7 +120,7 @@ class Tables(NamedTuple):
 class Gas(NamedTuple):
     """One trajectory of N cells: BGK exponents, eps (N,), damping and diffusivity (K, N).
 
-    rows: of the cells in their order and of ghosts around them, F + 5; face k has cells k + 2 and
+    rows: of the cells in their order and of ghosts around them, N + 6; face k has cells k + 2 and
         k + 3 of them at its sides.
     courant, reach: dt (|u| + reach sqrt T) = courant dx.
     """
@@ -134,14 +139,10 @@ class Gas(NamedTuple):
 class Space(NamedTuple):
     """Of s stages of N cells: stage i is in slot (base + i) % s, its last one the next's first.
 
-    Of F faces, N+1 and what fills up their last group, each has q nodes v a side, all behind each
-    other.
-
     U (s, N, 3), theta (s, N, P) in `order`, f: masses, then 1/(1 - kappa), at +c and -c
     (s, N, 2, 2 h), rest: of the residual (s, N, K), frame: u, sqrt T, 1/sqrt T (s, N, 3);
     m (N, K), mean: <phi> (N, P), factors (N, P, P) and whether they hold (N,), pieces: cubics of
-    alpha and kappa by turns (N, 8 J), v (s, 2, F q), rate: of g and h (s, 2, 2, F q),
-    flux (s, F, 3), status (N,).
+    alpha and kappa by turns (N, 8 J), flux (s, N+1, 3), status (N,).
     """
 
     U: Array
@@ -154,10 +155,24 @@ class Space(NamedTuple):
     factors: Array
     holds: NDArray[np.bool_]
     pieces: Array
-    v: Array
-    rate: Array
     flux: Array
     status: NDArray[np.int64]
+
+
+class Velocities(NamedTuple):
+    """Those at which f_hat is known in a step, and room for them.
+
+    v (n,), f: g, and h = d T/(1 - kappa) g, in the cells (2, N, n), rate: what crosses each face
+    per unit time, of g and h (s, 2, N+1, n). x, g, s and place: of particles (most,).
+    """
+
+    v: Array
+    f: Array
+    rate: Array
+    x: Array
+    g: Array
+    s: Array
+    place: NDArray[np.int64]
 
 
 class Problem(NamedTuple):
@@ -719,46 +734,42 @@ def _update(space, slots, i, method, r):  # type: ignore[no-untyped-def]
 
 
 @_inlined
-def _hold(space, slot, cell, alpha, tables, slope, origin, ratio, x, g, s, begin):  # type: ignore[no-untyped-def]
-    """Put particles alpha f of a cell at u +- sqrt(T) c, and add their g and s to what is there.
+def _hold(space, one, two, a, b, cell, tables, slope, origin, cold, velocities, begin):  # type: ignore[no-untyped-def]
+    """Put particles a f_one + b f_two of a cell at u +- sqrt(T) c, the frame of both slots.
 
-    ratio: of the temperature to that of the frame. Of padding, which has no mass, that at -c is
-    overwritten by what comes next, that at +c by what is at -c.
+    cold: 1/T of the frame that is asked for.
     """
-    frame, f, nodes, h, d = space.frame, space.f, tables.nodes, tables.nodes.size, tables.across
-    share = alpha * space.U[slot, cell, 0]
-    middle, width = frame[slot, cell, 0] * slope + origin, frame[slot, cell, 1] * slope
-    per_heat, per_mass = d * ratio * tables.norm, d * tables.norm
+    frame, f, nodes, d = space.frame, space.f, tables.nodes, tables.across
+    x, g, s, rho = velocities.x, velocities.g, velocities.s, space.U[one, cell, 0]
+    middle, width = frame[one, cell, 0] * slope + origin, frame[one, cell, 1] * slope
+    per_mass = d * tables.norm
+    per_heat = per_mass * (frame[one, cell, 1] ** 2 * cold)
     # Loops of few arrays, which are vectorised after a test that they do not overlap.
-    count = np.uint64(h)
-    plus, minus = np.uint64(begin), np.uint64(begin + tables.held)
+    count = np.uint64(nodes.size)
+    plus, minus, first, second = np.uint64(begin), np.uint64(begin) + count, a * rho, b * rho
     for n in range(count):
         x[plus + n] = middle + width * nodes[n]
     for n in range(count):
         x[minus + n] = middle - width * nodes[n]
     for side in range(2):
-        first = minus if side else plus
+        here = minus if side else plus
         for n in range(count):
-            g[first + n] += share * f[slot, cell, side, n]
+            g[here + n] = first * f[one, cell, side, n] + second * f[two, cell, side, n]
         for n in range(count):
-            heat = f[slot, cell, side, count + n] * per_heat - per_mass
-            s[first + n] += share * f[slot, cell, side, n] * heat
+            heat = f[one, cell, side, count + n] * per_heat - per_mass
+            other = f[two, cell, side, count + n] * per_heat - per_mass
+            mass = first * f[one, cell, side, n]
+            s[here + n] = mass * heat + second * f[two, cell, side, n] * other
 
 
 @_inlined
-def _enter(space, j, cell, factor, tables, slope, origin, cold, x, g, s, begin):  # type: ignore[no-untyped-def]
-    """Put `factor` times what enters a cell at stage j, less what leaves it; cold: 1/T."""
-    v, rate, norm, q = space.v, space.rate, tables.norm, np.uint64(tables.xi.size)
-    per_mass, per_energy, first = tables.across * norm, cold * norm, np.uint64(cell) * q
-    for side in range(2):
-        here = np.uint64(begin) + np.uint64(2 * side) * q
-        for n in range(q + q):
-            x[here + n] = v[j, side, first + n] * slope + origin
-        for n in range(q + q):
-            share = factor if n < q else -factor
-            mass = share * rate[j, side, 0, first + n]
-            g[here + n] = mass
-            s[here + n] = share * per_energy * rate[j, side, 1, first + n] - per_mass * mass
+def _enter(velocities, j, cell, factor, count, begin):  # type: ignore[no-untyped-def]
+    """Add `factor` times what enters a cell at stage j, less what leaves it, of g and h."""
+    rate, g, s, begin = velocities.rate, velocities.g, velocities.s, np.uint64(begin)
+    for n in range(np.uint64(count)):
+        g[begin + n] += factor * (rate[j, 0, cell, n] - rate[j, 0, cell + 1, n])
+    for n in range(np.uint64(count)):
+        s[begin + n] += factor * (rate[j, 1, cell, n] - rate[j, 1, cell + 1, n])
 
 
 @_inlined
@@ -779,39 +790,46 @@ def _deposit(flat, J, count, x, g, s, place):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _encode(space, slots, i, method, resting, tables, r, particles, place, flat):  # type: ignore[no-untyped-def]
+def _encode(space, slots, i, method, resting, tables, r, velocities, count, flat):  # type: ignore[no-untyped-def]
     """Write m of stage i, in the frames of its own U.
 
     resting: whether nothing is transported before the first relaxation. Particles: where they are
     in knots, their mass g, and s = g (|v_perp|^2/T - d)/sqrt(2 d).
     """
-    x, g, s = particles
+    x, g, s, v = velocities.x, velocities.g, velocities.s, velocities.v
     U, frame, rest, m = space.U, space.frame, space.rest, space.m
     powers, alpha, beta = tables.powers, method.alpha, method.beta
-    J, slot, pair = powers.shape[1] // 8, slots[i], 2 * tables.held
+    J, slot, pair = powers.shape[1] // 8, slots[i], 2 * tables.nodes.size
     deposits = flat.reshape((1, flat.size))
     for cell in range(m.shape[0]):
         cold = frame[slot, cell, 2] ** 2
         slope = frame[slot, cell, 2] * tables.density
         origin = tables.extent * tables.density - frame[slot, cell, 0] * slope
-        count = FIRST
-        for j in range(i):
-            if alpha[i, j] != 0.0:
-                # The first two stages may have one U, and so one set of velocities.
-                begin = FIRST if j == 1 and resting else count
-                for n in range(count, begin + pair):
-                    g[n] = 0.0
-                    s[n] = 0.0
-                count = begin + pair
-                ratio = frame[slots[j], cell, 1] ** 2 * cold
-                where = slope, origin, ratio
-                _hold(space, slots[j], cell, alpha[i, j], tables, *where, x, g, s, begin)
+        end, j = 0, 0
+        while j < i:
+            # The first two stages may have one U, and so one set of velocities.
+            both = j == 0 and i > 1 and resting
+            one, two, a = slots[j], slots[j + 1] if both else slots[j], alpha[i, j]
+            b = alpha[i, j + 1] if both else 0.0
+            if a != 0.0 or b != 0.0:
+                _hold(space, one, two, a, b, cell, tables, slope, origin, cold, velocities, end)
+                end += pair
+            j += 2 if both else 1
+        first, per_mass, per_energy = (
+            np.uint64(end),
+            tables.across * tables.norm,
+            cold * tables.norm,
+        )
+        for n in range(np.uint64(count)):
+            x[first + n] = v[n] * slope + origin
+            g[first + n] = 0.0
+            s[first + n] = 0.0
         for j in range(i):
             if beta[i, j] != 0.0:
-                factor = beta[i, j] * r
-                _enter(space, j, cell, factor, tables, slope, origin, cold, x, g, s, count)
-                count += 4 * tables.xi.size
-        _deposit(flat, J, count, x, g, s, place)
+                _enter(velocities, j, cell, beta[i, j] * r, count, end)
+        for n in range(np.uint64(count)):
+            s[first + n] = per_energy * s[first + n] - per_mass * g[first + n]
+        _deposit(flat, J, end + count, x, g, s, velocities.place)
         _project(cell, deposits, FIRST, FIRST, powers.shape[0], powers, m)
         for j in range(i):
             share = alpha[i, j] * U[slots[j], cell, 0]
@@ -1014,107 +1032,114 @@ def _piece_together(one, two, slot, theta, exponents, pieces):  # type: ignore[n
         k += 1
 
 
-@_inlined
-def _speeds(i, side, first, slot, space, gas, tables, weight):  # type: ignore[no-untyped-def]
-    """Write velocities of a group of faces, and the weights of their rule times v."""
-    xi, xi_weights, frame, q = tables.xi, tables.xi_weights, space.frame, tables.xi.size
-    sign = 1.0 - 2.0 * side
-    for k in range(TOGETHER):
-        upwind = gas.rows[first + k + 2 + side]
-        edge = sign * frame[slot, upwind, 0] + tables.extent * frame[slot, upwind, 1]
-        edge = max(edge, 0.5 * frame[slot, upwind, 1])
-        for n in range(q):
-            space.v[i, side, (first + k) * q + n] = sign * edge * xi[n]
-            weight[k * q + n] = sign * edge * xi[n] * (edge * xi_weights[n])
+@_compiled
+def _range(space, slot, tables):  # type: ignore[no-untyped-def]
+    """Return the spacing of velocities, the number of the first one, and how many there are.
 
-
-@_inlined
-def _cells(first, slot, frame, gas, tables, cells):  # type: ignore[no-untyped-def]
-    """Write what knots, `pieces` and heat of a group's cells are, to each of their q nodes.
-
-    v is in knots v slope + origin, begin the place of the first of a cell, energy d T: rows of
-    `cells` (4, (TOGETHER + 5) q), of which faces side by side read a part.
+    v_k = (k + 1/2) spacing: all of f_hat, resolved where it is coldest.
     """
-    q, size = tables.xi.size, tables.powers.shape[1]
-    for k in range(TOGETHER + 5):
-        row = gas.rows[first + k]
-        slope = frame[slot, row, 2] * tables.density
-        origin = tables.extent * tables.density - frame[slot, row, 0] * slope
-        begin, energy = float(row * size), tables.across * frame[slot, row, 1] ** 2
-        for n in range(k * q, (k + 1) * q):
-            cells[0, n], cells[1, n], cells[2, n], cells[3, n] = slope, origin, begin, energy
+    frame, low, high, cold = space.frame, np.inf, -np.inf, np.inf
+    for cell in range(frame.shape[1]):
+        u, width = frame[slot, cell, 0], frame[slot, cell, 1]
+        low, high = min(low, u - tables.extent * width), max(high, u + tables.extent * width)
+        cold = min(cold, width)
+    spacing = tables.spacing * cold
+    first, last = np.floor(low / spacing), np.ceil(high / spacing)
+    count = np.ceil((last - first) / LANES) * LANES
+    return spacing, first - np.floor(0.5 * (count - (last - first))), count
 
 
-@_merged
-def _evaluate(d, pieces, intervals, v, i, side, first, cells, begin, t, place, values, c):  # type: ignore[no-untyped-def]
-    """Write g and h = d T/(1 - kappa) g of f_hat at velocities v of cell c of each face.
+@_compiled
+def _room(stages, cells, held, count):  # type: ignore[no-untyped-def]
+    """Return room for `count` velocities, with `held` particles beside."""
+    most = held + count
+    return Velocities(
+        np.empty(count),
+        np.empty((2, cells, count)),
+        np.empty((stages, 2, cells + 1, count)),
+        np.empty(most),
+        np.empty(most),
+        np.empty(most),
+        np.empty(most, np.int64),
+    )
 
-    Without slices of arrays, for which references would be counted.
-    """
-    first, begin, count = np.uint64(first), np.uint64(begin), np.uint64(t.size)
-    for n in range(count):
-        s = v[i, side, first + n] * cells[0, begin + n] + cells[1, begin + n]
-        j = np.floor(min(max(s, 0.0), intervals - 0.5))
-        t[n], place[n] = s - j, np.int64(cells[2, begin + n] + 8.0 * j)
-    # A loop for look-ups, which are not vectorised.
-    for n in range(count):
-        at, x = np.uint64(place[n]), t[n]
-        alpha = (pieces[at + np.uint64(6)] * x + pieces[at + np.uint64(4)]) * x
-        kappa = (pieces[at + np.uint64(7)] * x + pieces[at + np.uint64(5)]) * x
-        values[0, c, n] = (alpha + pieces[at + np.uint64(2)]) * x + pieces[at]
-        values[1, c, n] = (kappa + pieces[at + np.uint64(3)]) * x + pieces[at + np.uint64(1)]
-    for n in range(count):
-        kappa = min(values[1, c, n], HOTTEST)
-        hot = 1.0 / (1.0 - kappa)
-        spread = hot if d == 2 else np.sqrt(hot)
-        f = _exp(values[0, c, n] - 0.5 * d * kappa) * spread
-        # t is outside of [0, 1] where f_hat has ended.
-        f = f if abs(t[n] - 0.5) <= 0.5 else 0.0
-        values[0, c, n] = f
-        values[1, c, n] = f * (cells[3, begin + n] * hot)
+
+@_compiled
+def _sample(space, slot, tables, velocities, count):  # type: ignore[no-untyped-def]
+    """Write g and h = d T/(1 - kappa) g of f_hat at the velocities, of all cells."""
+    frame, v, f, t, place = space.frame, velocities.v, velocities.f, velocities.x, velocities.place
+    N, size, d = space.pieces.shape[0], space.pieces.shape[1], tables.across
+    pieces, most, count = space.pieces.reshape(-1), size // 8 - 0.5, np.uint64(count)
+    for cell in range(np.uint64(N)):
+        slope = frame[slot, cell, 2] * tables.density
+        origin = tables.extent * tables.density - frame[slot, cell, 0] * slope
+        begin, energy = float(cell * np.uint64(size)), d * frame[slot, cell, 1] ** 2
+        for n in range(count):
+            x = v[n] * slope + origin
+            j = np.floor(min(max(x, 0.0), most))
+            t[n], place[n] = x - j, np.int64(begin + 8.0 * j)
+        # A loop for look-ups, which are not vectorised.
+        for n in range(count):
+            at, x = np.uint64(place[n]), t[n]
+            alpha = (pieces[at + np.uint64(6)] * x + pieces[at + np.uint64(4)]) * x
+            kappa = (pieces[at + np.uint64(7)] * x + pieces[at + np.uint64(5)]) * x
+            f[0, cell, n] = (alpha + pieces[at + np.uint64(2)]) * x + pieces[at]
+            f[1, cell, n] = (kappa + pieces[at + np.uint64(3)]) * x + pieces[at + np.uint64(1)]
+        for n in range(count):
+            kappa = min(f[1, cell, n], HOTTEST)
+            hot = 1.0 / (1.0 - kappa)
+            spread = hot if d == 2 else np.sqrt(hot)
+            g = _exp(f[0, cell, n] - 0.5 * d * kappa) * spread
+            # t is outside of [0, 1] where f_hat has ended.
+            g = g if abs(t[n] - 0.5) <= 0.5 else 0.0
+            f[0, cell, n] = g
+            f[1, cell, n] = g * (energy * hot)
 
 
 @_called
-def _faces(limiter, space, slot, i, method, gas, tables, r):  # type: ignore[no-untyped-def]
-    """Write what crosses the faces of stage i: `FiniteVolume._faces`."""
-    flux, q, pieces, d = space.flux, tables.xi.size, space.pieces.reshape(-1), tables.across
-    size, intervals = TOGETHER * q, tables.powers.shape[1] // 8
-    values, cells = np.empty((2, 5, size)), np.empty((4, size + 5 * q))
-    weight, t, place = np.empty(size), np.empty(size), np.empty(size, np.int64)
-    _clear_all(flux[i])
-    for first in range(0, flux.shape[1], TOGETHER):
-        _cells(first, slot, space.frame, gas, tables, cells)
-        at = first * q
-        for side in range(2):
-            _speeds(i, side, first, slot, space, gas, tables, weight)
-            for c in range(5):
-                begin = c * q if side == 0 else (5 - c) * q
-                _evaluate(
-                    d, pieces, intervals, space.v, i, side, at, cells, begin, t, place, values, c
-                )
-            _limit(limiter, values, i, side, at, weight, method, r, space)
-            for k in range(TOGETHER):
-                for n in range(at + k * q, at + (k + 1) * q):
-                    flow, w = space.rate[i, side, 0, n], space.v[i, side, n]
-                    flux[i, first + k, 0] += flow
-                    flux[i, first + k, 1] += flow * w
-                    flux[i, first + k, 2] += 0.5 * (flow * (w * w) + space.rate[i, side, 1, n])
+def _faces(limiter, space, slot, i, method, gas, tables, r, velocities, spacing, count):  # type: ignore[no-untyped-def]
+    """Write what crosses the faces of stage i: `FiniteVolume._faces`, by another rule.
+
+    Values at faces are limited, not negative and as positivity bounds them.
+    """
+    flux, v, f, rate = space.flux, velocities.v, velocities.f, velocities.rate
+    count = np.uint64(count)
+    bounded, most, rows = method.positivity > 0.0, method.positivity / r, gas.rows
+    _sample(space, slot, tables, velocities, count)
+    for k in range(flux.shape[1]):
+        r0, r1, r2 = np.uint64(rows[k]), np.uint64(rows[k + 1]), np.uint64(rows[k + 2])
+        r3, r4, r5 = np.uint64(rows[k + 3]), np.uint64(rows[k + 4]), np.uint64(rows[k + 5])
+        for m in range(np.uint64(2)):
+            for n in range(count):
+                w = v[n]
+                f0, f5 = f[m, r0, n], f[m, r5, n]
+                f1, f4 = f[m, r1, n], f[m, r4, n]
+                f2, f3 = f[m, r2, n], f[m, r3, n]
+                right = w > 0.0
+                farther, near = f0 if right else f5, f1 if right else f4
+                here, next_, after = f2 if right else f3, f3 if right else f2, f4 if right else f1
+                behind, ahead = here - near, next_ - here
+                d_behind, d_ahead = behind - (near - farther), (after - next_) - ahead
+                value = max(here + limiter(behind, ahead, d_behind, d_ahead), 0.0)
+                value = min(value, here * (most / abs(w))) if bounded else value
+                rate[i, m, k, n] = value * (spacing * w)
+        mass, momentum, energy = 0.0, 0.0, 0.0
+        for n in range(count):
+            flow, w = rate[i, 0, k, n], v[n]
+            mass += flow
+            momentum += flow * w
+            energy += flow * (w * w) + rate[i, 1, k, n]
+        flux[i, k, 0], flux[i, k, 1], flux[i, k, 2] = mass, momentum, 0.5 * energy
 
 
-@_merged
-def _limit(limiter, f, i, side, first, weight, method, r, space):  # type: ignore[no-untyped-def]
-    """Write limited values at faces, not negative and as positivity bounds them, times weights."""
-    bounded, most, first = method.positivity > 0.0, method.positivity / r, np.uint64(first)
-    for m in range(2):
-        for n in range(np.uint64(weight.size)):
-            here = f[m, 2, n]
-            behind, ahead = here - f[m, 1, n], f[m, 3, n] - here
-            d_behind = behind - (f[m, 1, n] - f[m, 0, n])
-            d_ahead = (f[m, 4, n] - f[m, 3, n]) - ahead
-            value = max(here + limiter(behind, ahead, d_behind, d_ahead), 0.0)
-            bound = here * (most / abs(space.v[i, side, first + n]))
-            value = min(value, bound) if bounded else value
-            space.rate[i, side, m, first + n] = value * weight[n]
+@_compiled
+def _coldest(space, slot):  # type: ignore[no-untyped-def]
+    """Return the cell with the least temperature."""
+    coldest = 0
+    for cell in range(space.U.shape[1]):
+        if space.frame[slot, cell, 1] < space.frame[slot, coldest, 1]:
+            coldest = cell
+    return coldest
 
 
 def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
@@ -1129,11 +1154,9 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
             The time reached, how it ends, the cell at fault, and how many were not `FINE`.
         """
         s, N, K = space.U.shape[0], space.m.shape[0], space.m.shape[1]
-        dimension, h, q = tables.across + 1, tables.nodes.size, tables.xi.size
-        most = s * (2 * tables.held + 4 * q) + h
-        particles = np.empty(most), np.empty(most), np.empty(most)
-        resting = not method.beta[1].any()
-        place, flat = np.empty(most, np.int64), np.empty(tables.powers.shape[1])
+        dimension, held = tables.across + 1, 2 * s * tables.nodes.size
+        velocities, room = _room(s, N, held, 0), 0
+        resting, flat = not method.beta[1].any(), np.empty(tables.powers.shape[1])
         z, both = np.empty(N), np.empty((2, N, K))
         collides = tables.rates.size > 0
         told = N if collides else 0
@@ -1151,9 +1174,19 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
             count = max(np.ceil((stop - time) / largest * (1.0 - 1e-12)), 1.0)
             dt = (stop - time) / count
             r = dt * N
+            spacing, first, wanted = _range(space, slot, tables)
+            if not wanted <= MOST:
+                _copy(space.U[slot], space.U[0])
+                return time, UNLIKE, _coldest(space, slot), damped
+            c = int(wanted)
+            if c > room:
+                room = c + LANES
+                velocities = _room(s, N, held, room)
+            for n in range(c):
+                velocities.v[n] = (first + n + 0.5) * spacing
             if method.beta[:, 0].any():
                 _pieces(space, slot, tables)
-                _faces(limiter, space, slot, FIRST, method, gas, tables, r)
+                _faces(limiter, space, slot, FIRST, method, gas, tables, r, velocities, spacing, c)
             for i in range(1, s):
                 for j in range(i + 1):
                     slots[j] = (base + j) % s
@@ -1166,7 +1199,7 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
                     _copy(space.U[slot], space.U[0])
                     return time, NONPHYSICAL, bad, damped
                 if i > 1 or not resting:
-                    _encode(space, slots, i, method, resting, tables, r, particles, place, flat)
+                    _encode(space, slots, i, method, resting, tables, r, velocities, c, flat)
                 weight = method.diagonal[i]
                 correction = method.correction if i == s - 1 else 0.0
                 _collisions(space, slot, gas, dt, z)
@@ -1185,7 +1218,7 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
                         return time, NO_DENSITY, cell, damped
                 if crosses:
                     _pieces(space, slot, tables)
-                    _faces(limiter, space, slot, i, method, gas, tables, r)
+                    _faces(limiter, space, slot, i, method, gas, tables, r, velocities, spacing, c)
             base = (base + s - 1) % s
             time = stop if count == 1.0 else time + dt
         return time, DONE, base, damped

@@ -275,7 +275,7 @@ class Rollout:
     def drawn(self, step: int) -> tuple[Tensor, int]:
         """Trajectories and length of the windows of a step."""
         rng = np.random.default_rng([self.options.seed, self.options.steps + step])
-        rarefied = (self.windows.knudsen > RAREFIED).any(1).numpy()
+        rarefied = (self.windows.knudsen > RAREFIED).any(1).cpu().numpy()
         odds = np.where(rarefied, self.options.favour, 1.0)
         count = min(self.options.trajectories, len(odds))
         rows = torch.as_tensor(rng.choice(len(odds), count, replace=False, p=odds / odds.sum()))

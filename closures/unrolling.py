@@ -159,7 +159,7 @@ def unrolled_error(
     for j in range(first, min(first + length, len(windows.time) - 1)):
         state = _advance(solver, state, windows.time[j + 1] - windows.time[j])
         errors.append(relative_error(state.U, windows.conserved[rows, j + 1]))
-    weights = torch.arange(1.0, len(errors) + 1.0, dtype=m.dtype)
+    weights = torch.arange(1.0, len(errors) + 1.0, dtype=m.dtype, device=m.device)
     return torch.stack(errors) @ weights / weights.sum()
 
 

@@ -161,15 +161,20 @@ class BoltzmannOperator:
 
     def _tables_for(self, xp: Any, f: Any) -> Tables:
         """Return modes, invariants and their transpose as arrays of the kind of f, kept."""
-        key = xp.__name__, str(f.dtype), str(f.device)
-        if key not in self._tables:
-            # Complex, since real factors of complex numbers are converted at every product.
-            dtype = getattr(xp, COMPLEX[_precision(f)])
-            modes = xp.asarray(self._modes, dtype=dtype, device=f.device)
-            sides = (self.invariants, np.ascontiguousarray(self.invariants.T))
-            constants = (xp.asarray(side, dtype=f.dtype, device=f.device) for side in sides)
-            self._tables[key] = (modes, *constants)
-        return self._tables[key]
+        device = getattr(f, "device", None)  # what JAX traces is on none
+        key = xp.__name__, str(f.dtype), str(device)
+        if key in self._tables:
+            return self._tables[key]
+        # CuPy makes arrays on its current device and takes no other.
+        place = {} if device is None or xp.__name__ == "cupy" else {"device": device}
+        # Complex, since real factors of complex numbers are converted at every product.
+        dtype = getattr(xp, COMPLEX[_precision(f)])
+        modes = xp.asarray(self._modes, dtype=dtype, **place)
+        sides = (self.invariants, np.ascontiguousarray(self.invariants.T))
+        tables = (modes, *(xp.asarray(side, dtype=f.dtype, **place) for side in sides))
+        if device is not None:
+            self._tables[key] = tables
+        return tables
 
     @cached_property
     def _factors(self) -> Array:

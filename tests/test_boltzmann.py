@@ -246,6 +246,22 @@ def test_other_array_libraries_give_the_same(precision):
     assert distance(Q.double().numpy(), OPERATOR(f)) < 50 * torch.finfo(precision).eps
 
 
+def test_a_library_that_places_no_arrays_is_given_no_device():
+    """As that of CuPy, whose `asarray` knows no device."""
+
+    class CuPy:
+        __name__, fft, complex128 = "cupy", np.fft, np.complex128
+
+        @staticmethod
+        def asarray(values, dtype):
+            return np.asarray(values, dtype)
+
+    f = random_mixtures(2)
+    modes, *sides = OPERATOR._tables_for(CuPy(), f)
+    assert modes.dtype == np.complex128
+    assert np.array_equal(sides[0], OPERATOR.invariants)
+
+
 def test_the_grid_spans_its_extent():
     operator = kinetic.boltzmann_operator(32, 5.0)
     v1, v2 = operator.velocities

@@ -10,11 +10,12 @@ import torch
 from moment_cases import UNLIKE, mixture, uniform
 
 import closures
+from closures import reduced_fast
 from closures.dissipation import dissipate
 from closures.finite_volume import Failure, FiniteVolume, Scheme
 from closures.gas import Gas
 from closures.library import load, parse
-from closures.reduced_fast import TOLERANCE, CompiledReduced
+from closures.reduced_fast import CompiledReduced
 from closures.reduced_runtime import _dissipate
 from closures.response import Response
 from closures.solution import initial_moments, run_batch
@@ -23,8 +24,8 @@ from kinetic.collisions import BGK
 from kinetic.config import SchemeConfig
 from kinetic.errors import InvalidInput, NonPhysicalState
 
-#: Residuals of theta are at most `TOLERANCE`, and are kept with the moments.
-CLOSE = TOLERANCE / 2
+#: Residuals of theta are at most 1e-3, and are kept with the moments.
+CLOSE = 3e-4
 
 GASES = [Gas(2), Gas(3), Gas(2, "boltzmann"), Gas(2, "es_bgk"), Gas(3, "shakhov")]
 
@@ -73,7 +74,40 @@ def test_the_solution_is_that_of_the_other_solver(gas, knudsen):
     state = mixture(20, knudsen)
     quick, slow = marched([state], 0.01, gas=gas)[0], stepped(state, 0.01, gas=gas)
     assert (quick.U - slow.U).abs().max() < CLOSE
-    assert (quick.m - slow.m).abs().max() < 2 * CLOSE
+    assert (quick.m - slow.m).abs().max() < CLOSE
+
+
+@pytest.mark.parametrize("gas", GASES[:2], ids=named)
+def test_what_differs_is_the_tolerance_and_the_rule_at_faces(gas, monkeypatch):
+    monkeypatch.setattr(reduced_fast, "TOLERANCES", {True: (1e-9, 1e-9)})
+    gamma = load("entropy", 9, gas=gas).dual.regularization
+    monkeypatch.setattr(reduced_fast, "REGULARIZATION", gamma)
+    slow = stepped(mixture(12, 0.1), 0.01, gas=gas, nodes=48)
+    quick = marched([mixture(12, 0.1)], 0.01, gas=gas, nodes=24)[0]
+    assert (quick.U - slow.U).abs().max() < 1e-5
+
+
+def test_moments_of_hardly_any_density_do_not_become_spikes(monkeypatch):
+    # They came about in free flight.
+    moments = [-0.0175, 0.0142, 0.003, 0.0338, -0.2982, -0.0303, -0.0139, 0.0593, 0.0799]
+    largest = []
+    for gamma in (reduced_fast.REGULARIZATION, 1e-6):
+        monkeypatch.setattr(reduced_fast, "REGULARIZATION", gamma)
+        quick, U, m = solver([uniform(4, 1.0, 0.0, 1.0)], gas=GASES[2])
+        m = torch.as_tensor(moments).double().expand_as(m).contiguous()
+        largest.append(float(quick.decode(U, m, None).theta.abs().max()))
+    assert largest[0] < 250.0
+    assert largest[1] > 10.0 * largest[0]
+
+
+def test_cells_too_cold_beside_others_are_named():
+    state = mixture(8)
+    quick, U, m = solver([state])
+    cold = quick.decode(U, torch.zeros_like(m), None)
+    cold.U[5, 2] = 0.5 * cold.U[5, 1] ** 2 / cold.U[5, 0] + 1e-7
+    with pytest.raises(Failure, match=r"closure\.fast=false") as caught:
+        quick.march(cold, torch.zeros(1).double(), 0.01)
+    assert caught.value.cells.tolist() == [5]
 
 
 def test_collisions_that_would_raise_the_entropy_are_slowed_likewise(monkeypatch):

@@ -93,7 +93,7 @@ class LearnedMoments(nn.Module):
 
     def _coordinates(self) -> tuple[Tensor, Tensor]:
         """<phi r> (3, K), and L (K, K) of what is left of r."""
-        c, h = trapezoid(EXTENT, NODES)
+        c, h = (one.to(next(self.parameters())) for one in trapezoid(EXTENT, NODES))
         measure = (unit_maxwellian(c) * h).repeat(min(self.dimension, 2))[:, None]
         phi, r = self._invariants(c), self._raw(c)
         against = phi.T @ (measure * r)

@@ -132,7 +132,8 @@ class Rollout:
         self, learned: Networks, windows: Windows, rows: Tensor, start: int, length: int
     ) -> Tensor:
         """Mean error; one whose solution breaks down, which nothing precludes, counts as 100 %."""
-        closure = NetworkClosure(learned, speeds_of(learned, self.samples)["largest"])
+        speed = speeds_of(learned, self.samples)["largest"]
+        closure = NetworkClosure(learned, speed, device=windows.knudsen.device)
         whole, lost = len(rows), 0
         while lost < whole:
             m = windows.averages[rows, start]
@@ -140,7 +141,7 @@ class Rollout:
                 error = unrolled_error(closure, m, windows, rows, start, length)
             except Failure as failure:
                 failed = torch.unique(failure.cells // windows.knudsen.shape[1])
-                kept = torch.ones(len(rows), dtype=torch.bool).index_fill(0, failed, False)
+                kept = torch.ones(len(rows), dtype=torch.bool).index_fill(0, failed.cpu(), False)
                 rows, lost = rows[kept], whole - int(kept.sum())
             else:
                 return ((whole - lost) * error + lost) / whole
