@@ -33,6 +33,10 @@ BATCH_CELLS = 2048
 """Cells advanced together: enough to hide the overhead of a call, few enough for temporary arrays
 to stay below the size from which the allocator asks the system for fresh pages each time."""
 
+DEVICE_CELLS = 100_000
+"""The same on a device that is not the processor, which takes as long for one cell as for a
+thousand: some 5 GiB of its memory."""
+
 WARM_UP_TIME = 1e-9
 """Far below a time step."""
 
@@ -166,7 +170,8 @@ def run_batch(
     keep_freed_memory()
     discretisation = Scheme.of(scheme, closure.dimension, closure.moments)
     task = Task(closure, collision, boundary or states[0].boundary, discretisation, **options)
-    size = max(1, BATCH_CELLS // len(states[0].x))
+    cells = BATCH_CELLS if task.device == "cpu" else DEVICE_CELLS
+    size = max(1, cells // len(states[0].x))
     times = np.linspace(states[0].time, end, snapshots)[1:]
     records = []
     if hasattr(closure, "solver"):
