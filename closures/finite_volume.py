@@ -80,7 +80,7 @@ class Scheme:
 
         In one dimension steps leave an error in time, of smooth flows near equilibrium, below what
         so many moments leave where the gas is rarefied: with 14 and more they are short enough for
-        all particles. In more dimensions they are longer: with few moments, those faster than 3.2
+        all particles. In more dimensions they are longer: with few moments, those faster than 3.3
         sqrt T are slowed, where a factor of 1 would slow those beyond 2.3 sqrt T and double the
         error; with more, those beyond 3.9 sqrt T. What the rule leaves of a flux becomes an error
         of theta the larger, the more moments there are: in one dimension 32 nodes are as good as 48
@@ -91,7 +91,7 @@ class Scheme:
         if dimension == 1:
             return cls(*names, nodes=32 if moments <= FEW else 48, reach=1.3 + max(moments, 6) / 3)
         if moments <= FEW:
-            return cls(*names, nodes=12, reach=1.5, overdraw=1.62)
+            return cls(*names, nodes=12, reach=1.6, overdraw=1.55)
         return cls(*names, nodes=20, reach=3.0)
 
     @property

@@ -48,7 +48,7 @@ TOLERANCES = {True: (1e-3, 3e-3), False: (3e-4, 1e-3)}
 """Largest residual of theta, of closures with few moments and with more; and of stages whose f_hat
 crosses no face. What is left stays with the moments. With nine moments that changes fields after
 t = 0.1 by 0.05 % where eps <= 1 and by 0.07 % in free flight, those of single profiles by 0.15 %;
-with sixteen by 0.02 % and 0.03 %, a third of it."""
+with sixteen by 0.02 %, those of single profiles by 0.03 %."""
 
 REGULARIZATION = 3e-5
 """gamma of the dual problem, which keeps f_hat of moments that are hardly those of any density from
