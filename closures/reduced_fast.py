@@ -37,7 +37,7 @@ from closures.finite_volume import (
 from closures.library import LearnedReducedClosure
 from closures.reduced import ReducedClosure
 from closures.reduced_features import ReducedSplineFeatures
-from closures.reduced_runtime import Dual, Gas, Problem, Space, Tables
+from closures.reduced_runtime import LANES, Dual, Gas, Problem, Space, Tables
 from closures.runtime import Array, Method
 from kinetic.alignment import aligned, aligned_empty
 from kinetic.collisions import BGK
@@ -68,9 +68,6 @@ REASONS = {
     reduced_runtime.NONPHYSICAL: NONPHYSICAL,
 }
 """Why a trajectory ended early; where several did, the first of these is said."""
-
-LANES = 8
-"""Nodes are padded to a multiple of this."""
 
 
 class FastReducedClosure(LearnedReducedClosure):

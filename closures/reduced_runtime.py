@@ -62,7 +62,7 @@ SLOW = 0.2
 """A chord step that leaves more than this part of the residual is the last with its factors."""
 
 LANES = 8
-"""Velocities are padded to a multiple of this."""
+"""Velocities, and nodes of the dual problem, are padded to a multiple of this."""
 
 MOST = 4096
 """Velocities; more are asked for where temperatures differ by a factor of 10^4 and more."""
@@ -203,12 +203,6 @@ def _called(function: Callable[..., Any]) -> Callable[..., Any]:
     return njit(nogil=True, error_model="numpy", fastmath=flags)(function)
 
 
-def _merged(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Like `_inlined`, but before types are known: no references are counted for its arguments."""
-    flags = {"contract", "reassoc", "nsz"}
-    return njit(nogil=True, error_model="numpy", fastmath=flags, inline="always")(function)
-
-
 @intrinsic
 def _add_powers(typing: Any, flat: Any, place: Any, t: Any, p: Any, q: Any) -> Any:
     """Add (p, q, p t, q t, p t^2, q t^2, p t^3, q t^3) to flat[place : place + 8].
@@ -250,13 +244,6 @@ def _clear(values):  # type: ignore[no-untyped-def]
     """Set the numbers of a row to zero."""
     for n in range(values.size):
         values[n] = 0.0
-
-
-@_inlined
-def _clear_all(values):  # type: ignore[no-untyped-def]
-    """Set the numbers of a table to zero."""
-    for i in range(values.shape[0]):
-        _clear(values[i])
 
 
 @_inlined
@@ -815,11 +802,8 @@ def _encode(space, slots, i, method, resting, tables, r, velocities, count, flat
                 _hold(space, one, two, a, b, cell, tables, slope, origin, cold, velocities, end)
                 end += pair
             j += 2 if both else 1
-        first, per_mass, per_energy = (
-            np.uint64(end),
-            tables.across * tables.norm,
-            cold * tables.norm,
-        )
+        first = np.uint64(end)
+        per_mass, per_energy = tables.across * tables.norm, cold * tables.norm
         for n in range(np.uint64(count)):
             x[first + n] = v[n] * slope + origin
             g[first + n] = 0.0
@@ -1034,7 +1018,7 @@ def _piece_together(one, two, slot, theta, exponents, pieces):  # type: ignore[n
 
 @_compiled
 def _range(space, slot, tables):  # type: ignore[no-untyped-def]
-    """Return the spacing of velocities, the number of the first one, and how many there are.
+    """Return the spacing of velocities, the number k of the first one, and how many there are.
 
     v_k = (k + 1/2) spacing: all of f_hat, resolved where it is coldest.
     """
@@ -1132,16 +1116,6 @@ def _faces(limiter, space, slot, i, method, gas, tables, r, velocities, spacing,
         flux[i, k, 0], flux[i, k, 1], flux[i, k, 2] = mass, momentum, 0.5 * energy
 
 
-@_compiled
-def _coldest(space, slot):  # type: ignore[no-untyped-def]
-    """Return the cell with the least temperature."""
-    coldest = 0
-    for cell in range(space.U.shape[1]):
-        if space.frame[slot, cell, 1] < space.frame[slot, coldest, 1]:
-            coldest = cell
-    return coldest
-
-
 def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
     """Return the kernel `march` that reconstructs with `limiter`."""
 
@@ -1177,7 +1151,7 @@ def _compile(limiter: Limiter) -> Callable[..., tuple[float, int, int, int]]:
             spacing, first, wanted = _range(space, slot, tables)
             if not wanted <= MOST:
                 _copy(space.U[slot], space.U[0])
-                return time, UNLIKE, _coldest(space, slot), damped
+                return time, UNLIKE, np.argmin(space.frame[slot, :, 1]), damped
             c = int(wanted)
             if c > room:
                 room = c + LANES
