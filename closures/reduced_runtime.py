@@ -792,7 +792,7 @@ def _encode(space, slots, i, method, resting, tables, r, velocities, count, flat
         cold = frame[slot, cell, 2] ** 2
         slope = frame[slot, cell, 2] * tables.density
         origin = tables.extent * tables.density - frame[slot, cell, 0] * slope
-        end, j = 0, 0
+        end, j = int(FIRST), int(FIRST)
         while j < i:
             # The first two stages may have one U, and so one set of velocities.
             both = j == 0 and i > 1 and resting
